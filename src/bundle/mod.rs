@@ -1,0 +1,164 @@
+//! Files to [`Gate`]: the one loader, used natively by `cedargate check` and inside the component when it is sealed.
+//!
+//! A [`Bundle`] is an ordered set of (path, bytes) with one digest, the *policy digest*. [`Gate::load`] is strict: what it
+//! reports as a problem cannot be sealed.
+
+mod report;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use ring::digest::{Context, SHA256};
+
+use crate::identity::Issuers;
+use crate::limits;
+use crate::policy::PolicyStore;
+
+pub use report::{Problem, Report};
+
+/// A SHA-256 digest, written as 64 hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// The digest of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut context = Context::new(&SHA256);
+        context.update(bytes);
+        Self::finish(context)
+    }
+
+    fn finish(context: Context) -> Self {
+        let mut out = [0; 32];
+        // SHA-256 is 32 bytes by definition; zip copies all of them without a way to panic.
+        for (to, from) in out.iter_mut().zip(context.finish().as_ref()) {
+            *to = *from;
+        }
+        Self(out)
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// An ordered set of files, named by their path with `/`: `policies/…` and `keys/…`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bundle {
+    files: BTreeMap<String, Vec<u8>>,
+}
+
+impl Bundle {
+    /// Adds a file, replacing one of the same path.
+    pub fn insert(&mut self, path: impl Into<String>, bytes: impl Into<Vec<u8>>) {
+        self.files.insert(path.into(), bytes.into());
+    }
+
+    /// The bytes of one file.
+    pub fn get(&self, path: &str) -> Option<&[u8]> {
+        self.files.get(path).map(Vec::as_slice)
+    }
+
+    /// All files in order of their paths.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice()))
+    }
+
+    /// The policy digest: SHA-256 over a version line, then for each file in order the lengths (64-bit big-endian) and
+    /// bytes of path and content. Two bundles have the same digest exactly when they hold the same files.
+    pub fn digest(&self) -> Digest {
+        let mut context = Context::new(&SHA256);
+        context.update(b"cedargate-bundle-v1\n");
+        for (path, bytes) in self.iter() {
+            for part in [path.as_bytes(), bytes] {
+                context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+                context.update(part);
+            }
+        }
+        Digest::finish(context)
+    }
+}
+
+impl FromIterator<(String, Vec<u8>)> for Bundle {
+    fn from_iter<T: IntoIterator<Item = (String, Vec<u8>)>>(iter: T) -> Self {
+        Self { files: iter.into_iter().collect() }
+    }
+}
+
+/// Everything that is compiled into the module: what a request is decided with.
+#[derive(Debug)]
+pub struct Gate {
+    policy: PolicyStore,
+    issuers: Issuers,
+    policy_digest: Digest,
+    schema_digest: Digest,
+}
+
+impl Gate {
+    /// Loads a bundle strictly.
+    ///
+    /// # Errors
+    /// Every problem found, not only the first.
+    pub fn load(bundle: &Bundle) -> Result<Self, Report> {
+        let mut report = Report::default();
+        sizes(bundle, &mut report);
+        let policy = PolicyStore::load(bundle, &mut report);
+        let issuers = Issuers::load(bundle, &mut report);
+        match (policy, issuers) {
+            (Some(policy), Some(issuers)) if report.is_empty() => {
+                let schema_digest = Digest::of(bundle.get(PolicyStore::SCHEMA).unwrap_or_default());
+                Ok(Self { policy, issuers, policy_digest: bundle.digest(), schema_digest })
+            }
+            _ => {
+                if report.is_empty() {
+                    // Fail closed: a loader that gave nothing without saying why is a fault of ours.
+                    report.add(Problem::new("policies", "bundle.internal", "the bundle could not be loaded"));
+                }
+                Err(report)
+            }
+        }
+    }
+
+    /// The policy store.
+    pub fn policy(&self) -> &PolicyStore {
+        &self.policy
+    }
+
+    /// The issuers and their keys.
+    pub fn issuers(&self) -> &Issuers {
+        &self.issuers
+    }
+
+    /// The digest of the whole bundle.
+    pub fn policy_digest(&self) -> Digest {
+        self.policy_digest
+    }
+
+    /// The digest of the schema file.
+    pub fn schema_digest(&self) -> Digest {
+        self.schema_digest
+    }
+}
+
+fn sizes(bundle: &Bundle, report: &mut Report) {
+    let mut total = 0_usize;
+    for (path, bytes) in bundle.iter() {
+        total = total.saturating_add(bytes.len());
+        if bytes.len() > limits::BUNDLE_FILE_BYTES {
+            report.add(Problem::new(
+                path,
+                "bundle.file_too_large",
+                format!("the file has {} bytes, more than {}", bytes.len(), limits::BUNDLE_FILE_BYTES),
+            ));
+        }
+    }
+    if total > limits::BUNDLE_BYTES {
+        report.add(Problem::new(
+            "policies",
+            "bundle.too_large",
+            format!("all files together have {total} bytes, more than {}", limits::BUNDLE_BYTES),
+        ));
+    }
+}

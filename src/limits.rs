@@ -1,0 +1,53 @@
+//! Every bound on what a caller or a bundle can make the gate do, with the reason for each number.
+//!
+//! One file, so that a reviewer reads all of them together. Bytes are bytes, counts are counts; nothing is per second.
+
+/// Longest path in bytes as received. Longer than any sensible API path; short enough that canonicalising it costs microseconds.
+pub const PATH_BYTES: usize = 4096;
+/// Most segments in a path: each becomes a Cedar entity, so this bounds the work of one decision.
+pub const PATH_SEGMENTS: usize = 64;
+/// Longest query in bytes as received.
+pub const QUERY_BYTES: usize = 8192;
+/// Most query parameters: each becomes a record in the Cedar context.
+pub const QUERY_PARAMETERS: usize = 128;
+/// Most header fields in a request, counted as they arrive, those appended by the runtime included.
+pub const HEADER_COUNT: usize = 128;
+/// Longest single header value in bytes. A bearer token of `TOKEN_BYTES` and its scheme must fit.
+pub const HEADER_VALUE_BYTES: usize = 16 * 1024 + 64;
+/// All header names and values together, in bytes.
+pub const HEADERS_BYTES: usize = 64 * 1024;
+/// Longest host in bytes (RFC 1035: 253), plus brackets and port.
+pub const HOST_BYTES: usize = 262;
+/// Highest number of trusted proxies that may be configured in front of the gate.
+pub const TRUSTED_HOPS: usize = 16;
+
+/// Longest compact token in bytes. Identity providers with many groups produce 4-8 KiB.
+pub const TOKEN_BYTES: usize = 16 * 1024;
+/// Longest JOSE header in bytes after base64url decoding.
+pub const TOKEN_HEADER_BYTES: usize = 4 * 1024;
+/// Deepest nesting of JSON in a token. Cedar's own recursion guard does nothing in wasm, so depth is bounded before anything recurses.
+pub const JSON_DEPTH: usize = 16;
+/// Most groups, and separately most roles and most scopes, of one identity. Each group and role is a Cedar parent.
+pub const GROUPS: usize = 256;
+/// Longest group, role or scope in bytes.
+pub const GROUP_BYTES: usize = 256;
+/// Longest subject in bytes (OpenID Connect: 255 ASCII characters).
+pub const SUBJECT_BYTES: usize = 255;
+/// Most audiences in one token.
+pub const AUDIENCES: usize = 32;
+/// Largest leeway an issuer may be given, in seconds.
+pub const LEEWAY_SECONDS: u64 = 60;
+
+/// Most issuers in a bundle.
+pub const ISSUERS: usize = 64;
+/// Most keys in one key set.
+pub const KEYS_PER_ISSUER: usize = 64;
+/// Smallest and largest RSA modulus in bits.
+pub const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
+
+/// Longest string copied into a record, in bytes; longer ones are cut and marked.
+pub const RECORD_STRING_BYTES: usize = 1024;
+/// Largest file of a bundle, and the whole of it, in bytes.
+pub const BUNDLE_FILE_BYTES: usize = 8 * 1024 * 1024;
+/// All files of a bundle together, in bytes.
+pub const BUNDLE_BYTES: usize = 32 * 1024 * 1024;

@@ -1,0 +1,2 @@
+//! The `cedargate` command's entry: no logic here.
+fn main() {}

@@ -1,0 +1,44 @@
+//! The policy store: Cedar policies, schema, entities and the route map, and the question put to them.
+//!
+//! What crosses in is [`crate::request::Facts`], a verified [`crate::identity::Identity`] and the time; what crosses out is a [`Verdict`].
+//! Whether a verdict lets a request through is for [`crate::decision`] to say.
+
+mod context;
+mod entities;
+mod load;
+mod routes;
+mod store;
+
+pub use store::PolicyStore;
+
+/// One policy as records and diagnostics name it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PolicyRef {
+    /// `@id`.
+    pub id: String,
+    /// `@reason`.
+    pub reason: Option<String>,
+    /// `@owner`.
+    pub owner: Option<String>,
+    /// `@control`.
+    pub control: Option<String>,
+}
+
+/// What Cedar answered, with what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// Cedar's own answer. Not yet a decision: see [`crate::decision::authorize`].
+    pub allow: bool,
+    /// The policies that determined the answer, sorted by id.
+    pub determining: Vec<PolicyRef>,
+    /// Evaluation errors, each with the policy's id, sorted. Any error denies.
+    pub errors: Vec<String>,
+    /// The Cedar principal asked about, for example `Gate::User::"corp/alice"`.
+    pub principal: String,
+    /// The Cedar action.
+    pub action: String,
+    /// The Cedar resource.
+    pub resource: String,
+    /// On a denial: the scopes the route names for this action which the token lacks. Empty when none is known.
+    pub missing_scope: Vec<String>,
+}

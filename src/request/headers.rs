@@ -167,11 +167,15 @@ impl<'a> Fields<'a> {
 /// The denial for a name that is no token (RFC 9110, section 5.6.2) or a value with control characters (section 5.5;
 /// a tab is allowed).
 fn check(name: &str, value: &[u8]) -> Option<Denial> {
-    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let token = |byte: u8| {
+        byte.is_ascii_alphanumeric()
+            || matches!(byte, b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~')
+    };
     if name.is_empty() || !name.bytes().all(token) {
         return Some(Denial::new(Reason::RequestHeaderInvalid, format!("`{}` is not a field name", shown(name))));
     }
-    if value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
+    // Without an early exit, so that it compiles to vector instructions: this reads every byte of every header.
+    if value.iter().fold(false, |found, byte| found | (byte.is_ascii_control() && *byte != b'\t')) {
         return Some(Denial::new(Reason::RequestHeaderInvalid, format!("the value of `{}` has a control character", shown(name))));
     }
     None

@@ -83,9 +83,10 @@ fn is_key(key: &str) -> bool {
     }
 }
 
-/// Section 3.3.1.3.2: 1 to 256 printable characters without `,` and `=`, the last no space.
+/// Section 3.3.1.3.2: 1 to 256 printable characters without `,` and `=`. That the last is no space needs no check: spaces
+/// at the end were trimmed as the list's own.
 fn is_value(value: &str) -> bool {
-    (1..=256).contains(&value.len()) && !value.ends_with(' ') && value.bytes().all(|b| matches!(b, b' '..=b'~') && b != b',' && b != b'=')
+    (1..=256).contains(&value.len()) && value.bytes().all(|b| matches!(b, b' '..=b'~') && b != b',' && b != b'=')
 }
 
 #[cfg(test)]

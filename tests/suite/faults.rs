@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 
 use cedargate::bundle::Bundle;
-use cedargate::host::{Compiled, engine};
+use cedargate::host::{Compiled, InstanceLimits, engine};
 
 use super::support::client::Request;
 use super::support::gate::{Expect, Gate, NOW, Setup, base, bundle, runtime};
@@ -27,7 +27,7 @@ fn nobody() -> SocketAddr {
 
 #[test]
 fn an_unsealed_component_denies_everything() {
-    let setup = Setup { component: Compiled::new(&engine().unwrap(), base()).unwrap(), variables: vec![], now: Some(NOW) };
+    let setup = Setup { component: Compiled::new(&engine().unwrap(), base()).unwrap(), variables: vec![], now: Some(NOW), limits: InstanceLimits::default() };
     let gate = setup.start(&origin());
     for request in [good(&gate), Request::get("/health"), Request::get("/.well-known/cedargate/health"), Request::get("//")] {
         gate.check("unsealed", &request, &Expect::refused(503, "system.unsealed"));
@@ -59,7 +59,7 @@ fn a_variable_that_cannot_be_used_denies() {
 
 #[test]
 fn an_origin_that_is_not_there_is_a_502() {
-    let origin = Origin { addr: nobody(), ..origin() };
+    let origin = Origin::at(nobody());
     let gate = Setup::new(&bundle()).start(&origin);
     failed(&gate, &good(&gate), 502, "system.origin_unreachable");
     gate.check("a denial needs no origin", &Request::get(PATH), &Expect::denied(401));
@@ -86,7 +86,7 @@ fn an_origin_that_does_not_speak_http_is_a_502() {
             let _ = std::io::Write::write_all(&mut stream, b"SSH-2.0-OpenSSH_9.2\r\n");
         }
     });
-    let gate = Setup::new(&bundle()).start(&Origin { addr, ..origin() });
+    let gate = Setup::new(&bundle()).start(&Origin::at(addr));
     failed(&gate, &good(&gate), 502, "system.origin_invalid");
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use cedargate::bundle::{Bundle, Digest};
 use cedargate::decision::UnixTime;
-use cedargate::host::{Compiled, Manifest, Metrics, RecordSink, Server, ServerOptions, engine, seal};
+use cedargate::host::{Compiled, InstanceLimits, Manifest, Metrics, RecordSink, Server, ServerOptions, engine, seal};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
@@ -60,12 +60,13 @@ pub struct Setup {
     pub component: Compiled,
     pub variables: Vec<(String, String)>,
     pub now: Option<i64>,
+    pub limits: InstanceLimits,
 }
 
 impl Setup {
     /// The suite's gate before anything is changed.
     pub fn new(bundle: &Bundle) -> Self {
-        Self { component: compiled(bundle), variables: vec![], now: Some(NOW) }
+        Self { component: compiled(bundle), variables: vec![], now: Some(NOW), limits: InstanceLimits::default() }
     }
 
     pub fn variable(mut self, name: &str, value: &str) -> Self {
@@ -81,6 +82,7 @@ impl Setup {
         let app = manifest.resolve(&variables.into_iter().collect(), |_| None).expect("the variables are right");
         let mut options = ServerOptions::new(self.component, app).unwrap();
         options.now = self.now.map(UnixTime);
+        options.limits = self.limits;
         let server = runtime().block_on(Server::start(options)).expect("the gate starts");
         let records = Records::new(Source::Memory(server.records().clone()));
         Gate { addr: server.address(), origin: origin.clone(), now: self.now.unwrap_or_else(clock), records, server: Some(server) }

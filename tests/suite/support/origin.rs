@@ -80,6 +80,11 @@ impl Origin {
         Self { addr: rx.recv().unwrap(), seen }
     }
 
+    /// An origin that counts nothing, at an address where something else listens, or nobody.
+    pub fn at(addr: SocketAddr) -> Self {
+        Self { addr, seen: Arc::default() }
+    }
+
     /// The requests with this test id that reached the origin.
     pub fn seen(&self, id: &str) -> Vec<Seen> {
         self.seen.lock().unwrap().get(id).cloned().unwrap_or_default()

@@ -58,8 +58,13 @@ impl RecordSink {
 
     /// The lines kept so far; none unless this is a [`memory`](Self::memory) sink.
     pub fn lines(&self) -> Vec<String> {
+        self.lines_from(0)
+    }
+
+    /// The lines kept so far but for the first `skip`.
+    pub fn lines_from(&self, skip: usize) -> Vec<String> {
         match &*self.0 {
-            Place::Memory(lines) => lines.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            Place::Memory(lines) => lines.lock().unwrap_or_else(PoisonError::into_inner).iter().skip(skip).cloned().collect(),
             _ => Vec::new(),
         }
     }

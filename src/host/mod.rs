@@ -31,6 +31,7 @@ pub mod serve;
 mod spin;
 mod state;
 mod tls;
+mod unexport;
 pub mod variables;
 
 pub use engine::{Compiled, engine};

@@ -17,10 +17,13 @@ use wasmtime_wasi::{Deterministic, HostMonotonicClock, HostWallClock, WasiCtx, W
 use wasmtime_wizer::{WasmtimeWizerComponent, Wizer};
 
 use super::section::{self, Description};
+use super::unexport;
 use crate::bundle::{Bundle, Digest, Gate, Report};
 
 /// The export that loads a bundle: the world `sealable` in `wit/gate.wit`.
 const INITIALIZE: &str = "initialize";
+/// What its core function is called while it is sealed: as long as the name it had. See `unexport`.
+const LIFTED_FROM: &str = "initialise";
 /// The time a component being sealed sees: 2020-01-01T00:00:00Z, for ever.
 const SEALING_TIME: Duration = Duration::from_secs(1_577_836_800);
 /// What a component being sealed gets for randomness.
@@ -144,8 +147,12 @@ async fn initialize(base: &[u8], bundle: &Bundle) -> Result<(Vec<u8>, Told), Sea
     let failed = |error: wasmtime::Error| SealError::Failed(format!("{error:#}"));
     let unfit = |error: wasmtime::Error| SealError::NotSealable(format!("{error:#}"));
     let engine = engine()?;
-    let wizer = Wizer::new();
-    let (context, instrumented) = wizer.instrument_component(base).map_err(unfit)?;
+    let mut wizer = Wizer::new();
+    // SECURITY: this is also what takes the export away. A sealed component cannot be loaded with anything else.
+    wizer.init_func(INITIALIZE).keep_init_func(false);
+    let base =
+        unexport::rename_core(base, INITIALIZE, LIFTED_FROM).ok_or_else(|| SealError::NotSealable("its sections cannot be read".into()))?;
+    let (context, instrumented) = wizer.instrument_component(&base).map_err(unfit)?;
     let component = Component::new(&engine, &instrumented).map_err(unfit)?;
     if component.get_export_index(None, INITIALIZE).is_none() {
         return Err(SealError::NotSealable(format!("it does not export `{INITIALIZE}`")));
@@ -170,7 +177,11 @@ async fn initialize(base: &[u8], bundle: &Bundle) -> Result<(Vec<u8>, Told), Sea
     let told = answer.map_err(SealError::Invalid)?;
     let told = serde_json::from_str(&told).map_err(|error| SealError::Failed(format!("its answer cannot be read: {error}")))?;
     let snapshot = wizer.snapshot_component(&context, &mut WasmtimeWizerComponent { store: &mut store, instance }).await;
-    Ok((snapshot.map_err(failed)?, told))
+    let sealed = snapshot.map_err(failed)?;
+    if unexport::exports(&sealed, INITIALIZE) {
+        return Err(SealError::Failed(format!("it still exports `{INITIALIZE}`")));
+    }
+    Ok((sealed, told))
 }
 
 /// The parts of WASI that a closed room has. Everything else a component imports, HTTP and Spin's interfaces above all, is a
@@ -261,3 +272,7 @@ impl HostMonotonicClock for Stopped {
         0
     }
 }
+
+#[cfg(test)]
+#[path = "seal_tests.rs"]
+mod tests;

@@ -80,7 +80,7 @@ fn leb128(value: usize, out: &mut Vec<u8>) {
 }
 
 /// Reads an unsigned LEB128 number of at most 32 bits, as wasm has them.
-fn unleb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
+pub(super) fn unleb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let mut value = 0_usize;
     let mut rest = bytes;
     for shift in [0, 7, 14, 21, 28] {

@@ -172,3 +172,34 @@ fn the_provider_refuses_keys_of_another_family_and_can_be_installed_by_many_at_o
     assert!(jsonwebtoken::encode(&header, &good(), &jsonwebtoken::EncodingKey::from_secret(b"x")).is_err());
     assert!(token.split('.').count() == 3);
 }
+
+#[test]
+fn the_provider_serves_jsonwebtoken_itself() {
+    crypto::install();
+    for (kid, public) in [
+        ("ed", jsonwebtoken::DecodingKey::from_ed_components(WORLD.key("ed").jwk()["x"].as_str().unwrap()).unwrap()),
+        (
+            "rs256",
+            jsonwebtoken::DecodingKey::from_rsa_der(&pem_contents(include_str!("../../../tests/data/identity/rsa-2048-pkcs1-public.pem"))),
+        ),
+    ] {
+        let key = WORLD.key(kid);
+        let algorithm = Algorithm::from_name(key.algorithm).unwrap().jose();
+        let mut validation = jsonwebtoken::Validation::new(algorithm);
+        validation.validate_exp = false;
+        validation.set_audience(&[AUD]);
+        let token = key.token(&good());
+        assert!(jsonwebtoken::decode::<Value>(&token, &public, &validation).is_ok(), "{kid}");
+        let other = jsonwebtoken::Validation { algorithms: vec![jsonwebtoken::Algorithm::ES256], ..validation };
+        assert!(jsonwebtoken::decode::<Value>(&token, &public, &other).is_err(), "{kid}");
+    }
+}
+
+#[test]
+fn a_content_type_that_names_no_token_is_ignored() {
+    let key = WORLD.key("ed");
+    for cty in ["application/json", "json", ""] {
+        let token = key.token_of(&json!({ "alg": "EdDSA", "kid": "ed", "cty": cty }).to_string(), &good().to_string());
+        assert!(identify(&WORLD.issuers, &token, NOW).is_ok(), "{cty}");
+    }
+}

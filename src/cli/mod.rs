@@ -1,6 +1,7 @@
 //! Stand-in.
 #![allow(missing_docs, reason = "stand-in")]
 pub mod files;
+pub mod progress;
 pub mod seal;
 pub mod token;
 pub mod up;

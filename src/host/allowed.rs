@@ -137,10 +137,10 @@ impl HostPattern {
             return Err("has a `*` elsewhere than in front of a domain");
         }
         let name = HostName::parse(domain).ok_or("has no valid host")?;
-        if let HostName::Domain(domain) = &name {
-            if domain == CHAINING || domain.ends_with(".spin.internal") {
-                return Err("asks for service chaining, which is not served here: use `spin up`");
-            }
+        if let HostName::Domain(domain) = &name
+            && (domain == CHAINING || domain.ends_with(".spin.internal"))
+        {
+            return Err("asks for service chaining, which is not served here: use `spin up`");
         }
         match (text.starts_with("*."), name) {
             (false, name) => Ok(Self::Exact(name)),

@@ -15,6 +15,9 @@ use super::engine::Compiled;
 use super::serve::InstanceLimits;
 use super::state::{Shared, State};
 
+/// Ticks of the engine for which a guest may compute before others get the thread, so that a request timeout can end it.
+const TURN: u64 = 5;
+
 /// How instances of one server are made.
 pub(super) struct Instances {
     pub(super) component: Compiled,
@@ -31,9 +34,8 @@ impl HandlerState for Instances {
         let Self { component, shared, limits } = self;
         let mut store = Store::new(component.engine(), State::new(shared));
         store.limiter(State::limiter);
-        // A guest that computes for long lets others go on at every tick.
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
+        store.set_epoch_deadline(TURN);
+        store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(TURN)));
         let proxy = component.pre().instantiate_async(&mut store).await?;
         shared.counters.instances.fetch_add(1, Relaxed);
         Ok(Instance {
@@ -60,8 +62,7 @@ impl WorkerExpiration for Expiration {
             WorkerStatus::Requests | WorkerStatus::PostReturn => this.limits.request_timeout,
         };
         let Some(deadline) = timeout.and_then(|timeout| start.checked_add(timeout)) else { return Poll::Pending };
-        let (current, sleep) =
-            this.sleep.get_or_insert_with(|| (deadline, Box::pin(tokio::time::sleep_until(deadline.into()))));
+        let (current, sleep) = this.sleep.get_or_insert_with(|| (deadline, Box::pin(tokio::time::sleep_until(deadline.into()))));
         if *current != deadline {
             *current = deadline;
             sleep.as_mut().reset(deadline.into());
@@ -107,8 +108,12 @@ impl WorkerState for Worker {
         drop(store);
         self.shared.counters.ended.fetch_add(1, Relaxed);
         if let Err(error) = result {
+            // An instance that is dropped where it stands, because the process ends, is reported as a panic too.
+            if error.to_string() == "worker panicked" && !std::thread::panicking() {
+                return;
+            }
             self.shared.counters.failures.fetch_add(1, Relaxed);
-            self.shared.tell(&format!("an instance of the component failed: {error:?}"));
+            self.shared.tell(&format!("an instance of the component failed: {}", error.root_cause()));
         }
     }
 }

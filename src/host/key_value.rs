@@ -64,11 +64,7 @@ impl KeyValue {
     /// # Errors
     /// `access-denied` otherwise, as Spin says it.
     pub fn open(&self, label: &str) -> Result<Store, Error> {
-        if self.0.allowed.contains(label) {
-            Ok(Store { all: self.clone(), label: label.to_owned() })
-        } else {
-            Err(Error::AccessDenied)
-        }
+        if self.0.allowed.contains(label) { Ok(Store { all: self.clone(), label: label.to_owned() }) } else { Err(Error::AccessDenied) }
     }
 }
 
@@ -197,12 +193,7 @@ impl<T: Send> key_value::HostStoreWithStore<T> for HasKeyValue {
         Ok(store.apart(move |store| store.get(&key)).await)
     }
 
-    async fn set(
-        accessor: &Accessor<T, Self>,
-        store: Resource<Store>,
-        key: String,
-        value: Vec<u8>,
-    ) -> wasmtime::Result<Result<(), Error>> {
+    async fn set(accessor: &Accessor<T, Self>, store: Resource<Store>, key: String, value: Vec<u8>) -> wasmtime::Result<Result<(), Error>> {
         let store = lookup(accessor, &store)?;
         Ok(store.apart(move |store| store.set(&key, &value)).await)
     }

@@ -199,11 +199,7 @@ impl Manifest {
     ///
     /// # Errors
     /// Every variable without a value, every unknown name in `given`, every host that cannot be read.
-    pub fn resolve(
-        &self,
-        given: &BTreeMap<String, String>,
-        environment: impl Fn(&str) -> Option<String>,
-    ) -> Result<App, ManifestError> {
+    pub fn resolve(&self, given: &BTreeMap<String, String>, environment: impl Fn(&str) -> Option<String>) -> Result<App, ManifestError> {
         let mut problems: Vec<String> = given
             .keys()
             .filter(|name| !self.declared.contains_key(*name))
@@ -296,10 +292,11 @@ impl Document {
                 problems.push(format!("{place}: the variable `{name}` is not declared{hint}"));
             }
             // A host without variables can be checked now.
-            if template.names().next().is_none() && place.ends_with("hosts") {
-                if let Err(problem) = AllowedHost::parse(text) {
-                    problems.push(format!("{place}: {problem}"));
-                }
+            if template.names().next().is_none()
+                && place.ends_with("hosts")
+                && let Err(problem) = AllowedHost::parse(text)
+            {
+                problems.push(format!("{place}: {problem}"));
             }
             Some(template)
         };

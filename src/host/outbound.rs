@@ -100,10 +100,10 @@ fn explain(error: &ClientError) -> Error {
                 _ => Error::HttpProtocolError,
             };
         }
-        if let Some(hyper) = cause.downcast_ref::<hyper::Error>() {
-            if hyper.is_incomplete_message() {
-                return Error::HttpResponseIncomplete;
-            }
+        if let Some(hyper) = cause.downcast_ref::<hyper::Error>()
+            && hyper.is_incomplete_message()
+        {
+            return Error::HttpResponseIncomplete;
         }
         if let Some(own) = cause.downcast_ref::<Error>() {
             return Error::InternalError(Some(own.to_string()));

@@ -9,8 +9,9 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde::Deserialize;
-use wasmtime::component::{Component, Linker, ResourceTable};
-use wasmtime::{Engine, Store};
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, Linker, ResourceTable, ResourceType};
+use wasmtime::{Engine, Store, bail, format_err};
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::{Deterministic, HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wizer::{WasmtimeWizerComponent, Wizer};
@@ -155,23 +156,53 @@ async fn initialize(base: &[u8], bundle: &Bundle) -> Result<(Vec<u8>, Told), Sea
     let mut linker = Linker::<Room>::new(&engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(failed)?;
     wasmtime_wasi::p3::add_to_linker(&mut linker).map_err(failed)?;
-    // Spin's interfaces and HTTP: a component that calls one while it is sealed is stopped.
-    linker.define_unknown_imports_as_traps(&component).map_err(failed)?;
+    wall_off(&mut linker, &engine, &component).map_err(unfit)?;
 
     let said = |error: wasmtime::Error| {
         let text = String::from_utf8_lossy(&stderr.contents()).trim().to_owned();
-        SealError::Failed(if text.is_empty() { format!("{error:#}") } else { format!("{error:#}: {text}") })
+        let cause = error.root_cause();
+        SealError::Failed(if text.is_empty() { cause.to_string() } else { format!("{cause}: {text}") })
     };
     let instance = linker.instantiate_async(&mut store, &component).await.map_err(said)?;
     let files: Vec<(String, Vec<u8>)> = bundle.iter().map(|(path, bytes)| (path.to_owned(), bytes.to_owned())).collect();
-    let function = instance
-        .get_typed_func::<(&[(String, Vec<u8>)],), (Result<String, String>,)>(&mut store, INITIALIZE)
-        .map_err(unfit)?;
+    let function = instance.get_typed_func::<(&[(String, Vec<u8>)],), (Result<String, String>,)>(&mut store, INITIALIZE).map_err(unfit)?;
     let (answer,) = function.call_async(&mut store, (&files,)).await.map_err(said)?;
     let told = answer.map_err(SealError::Invalid)?;
     let told = serde_json::from_str(&told).map_err(|error| SealError::Failed(format!("its answer cannot be read: {error}")))?;
     let snapshot = wizer.snapshot_component(&context, &mut WasmtimeWizerComponent { store: &mut store, instance }).await;
     Ok((snapshot.map_err(failed)?, told))
+}
+
+/// The parts of WASI that a closed room has. Everything else a component imports, HTTP and Spin's interfaces above all, is a
+/// trap: a component that calls one while it is sealed is stopped.
+const FURNITURE: [&str; 6] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
+
+fn wall_off(linker: &mut Linker<Room>, engine: &Engine, component: &Component) -> wasmtime::Result<()> {
+    for (name, item) in component.component_type().imports(engine) {
+        if FURNITURE.iter().any(|prefix| name.starts_with(prefix)) {
+            continue;
+        }
+        let ComponentItem::ComponentInstance(interface) = item.ty else {
+            bail!("it imports `{name}`, which is not an interface");
+        };
+        let mut walled = linker.instance(name)?;
+        for (item_name, item) in interface.exports(engine) {
+            let stopped = move |name: String| format_err!("it calls `{name}`, which a component being sealed must not");
+            let full = format!("{name}#{item_name}");
+            match item.ty {
+                ComponentItem::ComponentFunc(function) if function.async_() => {
+                    walled.func_new_concurrent(item_name, move |_, _, _, _| {
+                        let error = stopped(full.clone());
+                        Box::pin(async move { Err(error) })
+                    })?;
+                }
+                ComponentItem::ComponentFunc(_) => walled.func_new(item_name, move |_, _, _, _| Err(stopped(full.clone())))?,
+                ComponentItem::Resource(_) => walled.resource(item_name, ResourceType::host::<()>(), |_, _| Ok(()))?,
+                _ => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 fn engine() -> Result<Engine, SealError> {

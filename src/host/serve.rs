@@ -140,6 +140,8 @@ impl Server {
     /// [`HostError::Listen`] when the address is taken or not this machine's.
     pub async fn start(options: ServerOptions) -> Result<Self, HostError> {
         let ServerOptions { component, app, listen, tls, now, records, diagnostics, key_value, limits } = options;
+        // WASI's own client asks for the process's provider. Another one that is installed already will do.
+        drop(rustls::crypto::ring::default_provider().install_default());
         let cannot = |source| HostError::Listen { address: listen, source };
         let listener = TcpListener::bind(listen).await.map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
@@ -285,11 +287,11 @@ impl Service {
             Ok(response) => response.map(|inner| Held { inner, _permit: permit }.boxed_unsync()),
             // What went wrong is for whoever runs the server; the caller learns that something did.
             Err(error) if error.downcast_ref::<InstantiationError<()>>().is_some() => {
-                self.shared.tell(&format!("no instance of the component could be made: {error:?}"));
+                self.shared.tell(&format!("no instance of the component could be made: {}", error.root_cause()));
                 plain(StatusCode::SERVICE_UNAVAILABLE)
             }
             Err(error) => {
-                self.shared.tell(&format!("the component gave no answer: {error:?}"));
+                self.shared.tell(&format!("the component gave no answer: {}", error.root_cause()));
                 plain(StatusCode::INTERNAL_SERVER_ERROR)
             }
         }

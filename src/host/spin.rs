@@ -154,7 +154,8 @@ mod tests {
 
     #[test]
     fn what_spin_removes_is_removed() {
-        let request = prepared(Request::get("/").header("host", "x.spin.internal:80").header("connection", "close").header("te", "x"), "/...");
+        let request =
+            prepared(Request::get("/").header("host", "x.spin.internal:80").header("connection", "close").header("te", "x"), "/...");
         assert!(all(&request, "host").is_empty() && all(&request, "connection").is_empty());
         assert_eq!(all(&request, "te"), ["x"]);
     }
@@ -172,7 +173,9 @@ mod tests {
     #[test]
     fn routes_match_by_segment() {
         let matches = |route: &str, path: &str| Route::parse(route).unwrap().matches(path);
-        for (route, path) in [("/...", "/"), ("/...", "/a/b"), ("/...", "*"), ("/a/...", "/a"), ("/a/...", "/a/b"), ("/a", "/a"), ("/a", "/a/")] {
+        for (route, path) in
+            [("/...", "/"), ("/...", "/a/b"), ("/...", "*"), ("/a/...", "/a"), ("/a/...", "/a/b"), ("/a", "/a"), ("/a", "/a/")]
+        {
             assert!(matches(route, path), "{route} {path}");
         }
         for (route, path) in [("/a/...", "/ab"), ("/a/...", "/"), ("/a", "/a/b")] {

@@ -21,9 +21,8 @@ impl Tls {
     /// [`HostError::Tls`] when a file cannot be read or the two do not belong together.
     pub fn read(certificate: &Path, key: &Path) -> Result<Self, HostError> {
         let refuse = |path: &Path, error: rustls::pki_types::pem::Error| HostError::Tls(format!("`{}`: {error}", path.display()));
-        let chain: Vec<_> = CertificateDer::pem_file_iter(certificate)
-            .and_then(Iterator::collect)
-            .map_err(|error| refuse(certificate, error))?;
+        let chain: Vec<_> =
+            CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect).map_err(|error| refuse(certificate, error))?;
         if chain.is_empty() {
             return Err(HostError::Tls(format!("`{}` holds no certificate", certificate.display())));
         }

@@ -111,7 +111,10 @@ impl Reader<'_> {
             return Err((format!("`{}` cannot be an `@id`", id.escape_debug()), help));
         }
         match self.places.get(id) {
-            Some(Place { file, line }) => Err((format!("`{id}` is already the `@id` of a policy in {file}, line {line}"), "give each policy an id of its own".to_owned())),
+            Some(Place { file, line }) => Err((
+                format!("`{id}` is already the `@id` of a policy in {file}, line {line}"),
+                "give each policy an id of its own".to_owned(),
+            )),
             None => Ok(id.to_owned()),
         }
     }
@@ -126,7 +129,11 @@ impl Reader<'_> {
         slips.sort_unstable();
         for (name, near) in slips {
             let at = within(text, span, &format!("@{name}"));
-            self.report.add(Problem::new(file, "policy.annotation", format!("unknown annotation `@{name}`")).at(Some(at)).help(format!("did you mean `@{near}`?")));
+            self.report.add(
+                Problem::new(file, "policy.annotation", format!("unknown annotation `@{name}`"))
+                    .at(Some(at))
+                    .help(format!("did you mean `@{near}`?")),
+            );
         }
     }
 
@@ -144,7 +151,11 @@ impl Reader<'_> {
             if let Some(why) = why {
                 let at = within(text, span, &format!("{:?}", id));
                 let help = "write the path decoded and without `/` at the end; `resource in` covers what is below it";
-                self.report.add(Problem::new(file, "policy.path", format!("no request has the path `{}`: {why}", id.escape_debug())).at(Some(at)).help(help));
+                self.report.add(
+                    Problem::new(file, "policy.path", format!("no request has the path `{}`: {why}", id.escape_debug()))
+                        .at(Some(at))
+                        .help(help),
+                );
             }
         }
     }
@@ -152,7 +163,7 @@ impl Reader<'_> {
     fn validate(&mut self, schema: &Schema) {
         let result = Validator::new(schema.clone()).validate(&self.policies.set, ValidationMode::Strict);
         let mut once = Once::default();
-        let place = |id: &PolicyId| self.places.get(id.as_ref() as &str).map_or("policies", |place| place.file.as_str());
+        let place = |id: &PolicyId| self.places.get(id.to_string().as_str()).map_or("policies", |place| place.file.as_str());
         for error in result.validation_errors() {
             once.add(place(error.policy_id()), "policy.validation", error);
         }

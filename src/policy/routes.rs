@@ -110,7 +110,9 @@ impl Template {
         match *parameters {
             [] => Err("no parameter names the entity"),
             [(at, _)] => Ok(at),
-            _ => parameters.iter().find(|(_, name)| *name == "id").map(|(at, _)| *at).ok_or("more than one parameter could name the entity"),
+            _ => {
+                parameters.iter().find(|(_, name)| *name == "id").map(|(at, _)| *at).ok_or("more than one parameter could name the entity")
+            }
         }
     }
 
@@ -213,9 +215,27 @@ mod tests {
         for good in ["/", "/a", "/a/{id}", "/{tenant}/b/{id}", "/a b/ä", "/~x/y.z"] {
             assert!(Template::parse(good).is_ok(), "{good}");
         }
-        for bad in ["", "a", "//", "/a/", "/a//b", "/a/../b", "/./a", "/a%20b", "/a?b", "/a;b", "/a\\b", "/a\u{7}", "/{A}", "/{}", "/x{id}",
-            "/{id}x", "/{id}/{id}", "/*", "/{9}"]
-        {
+        for bad in [
+            "",
+            "a",
+            "//",
+            "/a/",
+            "/a//b",
+            "/a/../b",
+            "/./a",
+            "/a%20b",
+            "/a?b",
+            "/a;b",
+            "/a\\b",
+            "/a\u{7}",
+            "/{A}",
+            "/{}",
+            "/x{id}",
+            "/{id}x",
+            "/{id}/{id}",
+            "/*",
+            "/{9}",
+        ] {
             assert!(Template::parse(bad).is_err(), "{bad}");
         }
     }

@@ -1,6 +1,7 @@
 //! The route map: which paths stand for which of the team's resources and actions.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use cedar_policy::{EntityTypeName, EntityUid};
 
@@ -130,6 +131,18 @@ impl Template {
                 Segment::Literal(text) => text == found,
                 Segment::Parameter(_) => !found.is_empty(),
             })
+    }
+}
+
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("/");
+        }
+        self.0.iter().try_for_each(|segment| match segment {
+            Segment::Literal(text) => write!(f, "/{text}"),
+            Segment::Parameter(name) => write!(f, "/{{{name}}}"),
+        })
     }
 }
 

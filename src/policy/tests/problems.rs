@@ -109,7 +109,7 @@ fn a_policy_about_a_path_that_no_request_has() {
     for good in ["/", "/api", "/api/ä b", "/api/~x"] {
         load(&with_policies(&policy(good)));
     }
-    for bad in ["", "api", "/api/", "//", "/api//x", "/api/../x", "/a%20b", "/api/*", "/a?b", "/a;b"] {
+    for bad in ["", "api", "/api/", "//", "/api//x", "/api/../x", "/a%20b", "/api/*", "/api/{id}", "/a?b", "/a;b"] {
         let (problem, text) = only(&with_policies(&policy(bad)));
         assert_eq!((problem.code, text), ("policy.path", format!("\"{bad}\"")));
     }
@@ -309,4 +309,66 @@ fn a_problem_of_one_file_does_not_hide_those_of_another() {
     assert_eq!(codes(&bundle), ["policy.id"]);
     bundle.insert(PolicyStore::SCHEMA, "entity");
     assert_eq!(codes(&bundle), ["policy.id", "schema.invalid"]);
+}
+
+#[test]
+fn a_policy_about_a_path_that_is_another_resource() {
+    let with = |policy: &str| {
+        let mut bundle = bundle();
+        bundle.insert("policies/x.cedar", format!("@id(\"x\") {policy}"));
+        bundle
+    };
+    for good in [
+        "permit(principal, action, resource == Gate::Path::\"/api/documents\");",
+        "permit(principal, action, resource == Gate::Path::\"/api/documents/1/comments\");",
+        "permit(principal, action, resource in Gate::Path::\"/api/documents/1\");",
+        "permit(principal, action, resource == Gate::Document::\"1\");",
+    ] {
+        load(&with(good));
+    }
+    let (problem, _) = only(&with("forbid(principal, action, resource == Gate::Path::\"/api/documents/1\");"));
+    assert_eq!(problem.code, "policy.path_is_resource");
+    assert!(problem.message.contains("`Gate::Document::\"1\"`"), "{}", problem.message);
+}
+
+#[test]
+fn a_forbid_that_a_route_takes_the_method_from() {
+    let with = |policy: &str| {
+        let mut bundle = bundle();
+        bundle.insert("policies/x.cedar", format!("@id(\"x\") {policy}"));
+        bundle
+    };
+    let (delete, cancel) = ("Gate::Action::\"DELETE\"", "Gate::Action::\"cancelOrder\"");
+    for good in [
+        format!("forbid(principal, action in [{delete}, {cancel}], resource);"),
+        format!("forbid(principal, action in [{delete}, Gate::Action::\"write\"], resource);"),
+        format!("forbid(principal, action == {delete}, resource is Gate::Document);"),
+        format!("forbid(principal, action == {delete}, resource in Gate::Path::\"/api/documents\");"),
+        format!("forbid(principal, action == {delete}, resource == Gate::Path::\"/api/orders\");"),
+        format!("permit(principal, action == {delete}, resource);"),
+        "forbid(principal, action == Gate::Action::\"PUT\", resource);".to_owned(),
+    ] {
+        load(&with(&good));
+    }
+    for bad in [
+        format!("forbid(principal, action == {delete}, resource);"),
+        format!("forbid(principal, action in [{delete}, Gate::Action::\"read\"], resource);"),
+        format!("forbid(principal, action == {delete}, resource is Gate::Order);"),
+        format!("forbid(principal, action == {delete}, resource in Gate::Path::\"/api\");"),
+        format!("forbid(principal, action == {delete}, resource in Gate::Path::\"/api/orders/7\");"),
+        format!("forbid(principal, action == {delete}, resource is Gate::Order in Gate::Path::\"/api\");"),
+    ] {
+        let (problem, text) = only(&with(&bad));
+        assert_eq!((problem.code, text.ends_with(&bad)), ("policy.action_is_remapped", true), "{bad}");
+        assert!(problem.message.contains("DELETE /api/orders/{id}"), "{}", problem.message);
+    }
+    // An action in the method itself is covered by `in`.
+    let text = std::str::from_utf8(bundle().get(PolicyStore::SCHEMA).unwrap()).unwrap().to_owned();
+    let mut bundle = with(&format!("forbid(principal, action in {delete}, resource in Gate::Path::\"/api\");"));
+    assert_eq!(codes(&bundle), ["policy.action_is_remapped"]);
+    bundle.insert(
+        PolicyStore::SCHEMA,
+        text.replace("\"cancelOrder\", \"refundOrder\" in [\"write\"]", "\"cancelOrder\", \"refundOrder\" in [\"DELETE\"]"),
+    );
+    load(&bundle);
 }

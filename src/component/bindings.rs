@@ -8,14 +8,8 @@ use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 /// The export that sealing calls, and that is gone afterwards.
 mod sealable {
     spin_sdk::wit_bindgen::generate!({
-        inline: r#"
-            package cedargate:gate@0.1.0;
-
-            world sealable {
-                /// Loads the files of a bundle. The answer is JSON about the gate, the error a report for a person.
-                export initialize: func(files: list<tuple<string, list<u8>>>) -> result<string, string>;
-            }
-        "#,
+        path: "wit",
+        world: "sealable",
         runtime_path: "::spin_sdk::wit_bindgen::rt",
     });
     export!(Component);

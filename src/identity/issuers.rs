@@ -1,24 +1,149 @@
-//! Placeholder of the skeleton.
-use super::Identity;
+//! The issuers a gate trusts, and the verification of a credential in the order that makes refusing cheap.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::algorithm::Algorithm;
+use super::jwt::Token;
+use super::key::Key;
+use super::{Identity, PrincipalKind, authorization, claims, load, text};
 use crate::bundle::{Bundle, Report};
 use crate::decision::{Denial, Reason, UnixTime};
 use crate::request::Evidence;
 
-/// The issuers a gate trusts, with their keys.
+/// The issuers a gate trusts, with their public keys. Everything is parsed and checked; it is the same for every request.
 #[derive(Debug)]
-pub struct Issuers {}
+pub struct Issuers {
+    by_iss: BTreeMap<String, Issuer>,
+}
+
+/// Where in the claims to look. A path has one name for each level.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ClaimPaths {
+    pub(super) subject: Vec<String>,
+    pub(super) groups: Vec<String>,
+    pub(super) roles: Vec<String>,
+    pub(super) scope: Vec<String>,
+}
+
+impl Default for ClaimPaths {
+    fn default() -> Self {
+        let [subject, groups, roles, scope] = ["sub", "groups", "roles", "scope"].map(|name| vec![name.to_owned()]);
+        Self { subject, groups, roles, scope }
+    }
+}
+
+/// One issuer.
+#[derive(Debug)]
+pub(super) struct Issuer {
+    pub(super) name: String,
+    pub(super) iss: String,
+    pub(super) audience: BTreeSet<String>,
+    pub(super) algorithms: BTreeSet<Algorithm>,
+    /// Allowed `typ`, normalised.
+    pub(super) types: BTreeSet<String>,
+    pub(super) allow_missing_type: bool,
+    pub(super) leeway: i64,
+    pub(super) max_age: Option<i64>,
+    pub(super) kind: PrincipalKind,
+    pub(super) prefix: String,
+    pub(super) claims: ClaimPaths,
+    /// Claim value → Cedar id.
+    pub(super) group_ids: BTreeMap<String, String>,
+    pub(super) role_ids: BTreeMap<String, String>,
+    pub(super) keys: Vec<Key>,
+}
 
 impl Issuers {
-    /// Loads `keys/` of a bundle.
-    pub fn load(_bundle: &Bundle, _report: &mut Report) -> Option<Self> {
-        Some(Self {})
+    /// Loads `keys/` of a bundle. `None` when there was a problem; all of them are in `report`.
+    pub fn load(bundle: &Bundle, report: &mut Report) -> Option<Self> {
+        load::load(bundle, report)
+    }
+
+    pub(super) fn new(issuers: impl Iterator<Item = Issuer>) -> Self {
+        Self { by_iss: issuers.map(|issuer| (issuer.iss.clone(), issuer)).collect() }
+    }
+
+    /// How many issuers there are.
+    pub fn len(&self) -> usize {
+        self.by_iss.len()
+    }
+
+    /// Whether nobody is trusted, so that every request is anonymous.
+    pub fn is_empty(&self) -> bool {
+        self.by_iss.is_empty()
+    }
+
+    /// The issuers' names, in the order of their `iss`.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.by_iss.values().map(|issuer| issuer.name.as_str())
+    }
+
+    /// How many keys there are, over all issuers.
+    pub fn keys(&self) -> usize {
+        self.by_iss.values().map(|issuer| issuer.keys.len()).sum()
     }
 
     /// Verifies the evidence of one request.
     ///
     /// # Errors
     /// A denial with an `auth.…` or `jwt.…` reason.
-    pub fn identify(&self, _evidence: &Evidence, _now: UnixTime) -> Result<Identity, Denial> {
-        Err(Reason::SystemInternal.into())
+    pub fn identify(&self, evidence: &Evidence, now: UnixTime) -> Result<Identity, Denial> {
+        let Evidence { authorization } = evidence;
+        let Some(authorization) = authorization else { return Ok(Identity::Anonymous) };
+        let token = Token::parse(authorization::bearer(authorization)?)?;
+        let issuer = self.issuer_of(&token)?;
+        issuer.allows(&token)?;
+        let key = issuer.key_for(&token)?;
+        // SECURITY: nothing of the claims but `iss` is looked at before this line, and `iss` only to find the key.
+        if !key.verify(token.algorithm, token.signing_input.as_bytes(), &token.signature) {
+            return Err(Denial::new(Reason::JwtSignatureInvalid, issuer.about(&token)));
+        }
+        let identity = claims::identity(issuer, &token, key.kid.as_deref(), now)?;
+        Ok(Identity::Token(Box::new(identity)))
+    }
+
+    fn issuer_of(&self, token: &Token<'_>) -> Result<&Issuer, Denial> {
+        let iss = token.claims.get("iss").and_then(|iss| iss.as_str()).ok_or(Reason::JwtIssuerMissing)?;
+        self.by_iss.get(iss).ok_or_else(|| Denial::new(Reason::JwtIssuerUnknown, format!("`iss` is `{}`", text::shown(iss))))
+    }
+}
+
+impl Issuer {
+    /// What a denial says of a token, for the record.
+    fn about(&self, token: &Token<'_>) -> String {
+        let kid = token.kid.as_deref().map_or("no `kid`".to_owned(), |kid| format!("`kid` `{}`", text::shown(kid)));
+        format!("issuer `{}`, {kid}, `alg` `{}`", self.name, token.algorithm.name())
+    }
+
+    /// Algorithm and type against the configuration.
+    fn allows(&self, token: &Token<'_>) -> Result<(), Denial> {
+        if !self.algorithms.contains(&token.algorithm) {
+            return Err(Denial::new(Reason::JwtAlgorithmNotAllowed, self.about(token)));
+        }
+        match &token.typ {
+            Some(typ) if self.types.contains(typ) => Ok(()),
+            Some(typ) => Err(Denial::new(Reason::JwtTypeNotAllowed, format!("`typ` is `{}`", text::shown(typ)))),
+            None if self.allow_missing_type => Ok(()),
+            None => Err(Denial::new(Reason::JwtTypeNotAllowed, "no `typ`")),
+        }
+    }
+
+    /// The key, among this issuer's only: by `kid` where the token has one, else the only one that could verify it.
+    fn key_for(&self, token: &Token<'_>) -> Result<&Key, Denial> {
+        if let Some(kid) = &token.kid {
+            // SECURITY: `kid` is unique within an issuer, and a `kid` that is not found is not guessed around.
+            let key = self.keys.iter().find(|key| key.kid.as_ref() == Some(kid));
+            let key = key.ok_or_else(|| Denial::new(Reason::JwtKeyUnknown, self.about(token)))?;
+            return match key.accepts(token.algorithm) {
+                true => Ok(key),
+                false => Err(Denial::new(Reason::JwtAlgorithmMismatch, self.about(token))),
+            };
+        }
+        let mut candidates = self.keys.iter().filter(|key| key.accepts(token.algorithm));
+        match (candidates.next(), candidates.next()) {
+            (Some(key), None) => Ok(key),
+            (Some(_), Some(_)) => Err(Denial::new(Reason::JwtKeyAmbiguous, self.about(token))),
+            (None, _) => Err(Denial::new(Reason::JwtKeyUnknown, self.about(token))),
+        }
     }
 }

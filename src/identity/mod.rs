@@ -3,12 +3,24 @@
 //! What crosses in is [`Evidence`] and the time; what crosses out is a principal that was proven, or a denial. Nothing
 //! here does I/O or reads a clock.
 
+mod algorithm;
+mod authorization;
+mod claims;
+mod config;
 mod crypto;
+mod curve;
 mod issuers;
 mod json;
 mod jwk;
 mod jwt;
+mod key;
+mod load;
 mod pem;
+pub mod signing;
+mod table;
+#[cfg(test)]
+mod tests;
+mod text;
 
 use crate::decision::UnixTime;
 

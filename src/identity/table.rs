@@ -1,0 +1,151 @@
+//! A TOML table read key by key, so that every problem is found in one pass and each has its place in the file.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeArray, DeString, DeTable, DeValue};
+
+use super::text;
+use crate::bundle::{Problem, Report};
+
+/// A value and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Found<T> {
+    /// The value.
+    pub(super) value: T,
+    /// Where, in bytes.
+    pub(super) span: Range<usize>,
+}
+
+/// A table that is being read. Which keys it knows is what was asked for until [`Table::finish`].
+pub(super) struct Table<'a> {
+    file: &'a str,
+    name: String,
+    span: Range<usize>,
+    entries: &'a DeTable<'a>,
+    known: BTreeSet<&'static str>,
+}
+
+impl<'a> Table<'a> {
+    /// The table of a file, or a table in it; `name` is for messages.
+    pub(super) fn new(file: &'a str, name: impl Into<String>, span: Range<usize>, entries: &'a DeTable<'a>) -> Self {
+        Self { file, name: name.into(), span, entries, known: BTreeSet::new() }
+    }
+
+    /// A problem at a place in this file.
+    pub(super) fn problem(&self, code: &'static str, span: &Range<usize>, message: impl Into<String>) -> Problem {
+        Problem::new(self.file, code, message).at(Some(span.clone()))
+    }
+
+    fn get(&mut self, key: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
+        self.known.insert(key);
+        self.entries.iter().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value)
+    }
+
+    /// Reports a key that must be there and is not.
+    pub(super) fn require(&mut self, key: &'static str, help: &str, report: &mut Report) {
+        if self.get(key).is_none() {
+            let problem = self.problem("issuers.missing_key", &self.span, format!("`{key}` is missing in {}", self.name));
+            report.add(problem.help(help));
+        }
+    }
+
+    fn wrong<T>(&self, key: &str, value: &Spanned<DeValue<'_>>, expected: &str, report: &mut Report) -> Option<T> {
+        let message = format!("`{key}` in {} is {}, not {expected}", self.name, value.get_ref().type_str());
+        report.add(self.problem("issuers.type", &value.span(), message));
+        None
+    }
+
+    /// A string.
+    pub(super) fn string(&mut self, key: &'static str, report: &mut Report) -> Option<Found<String>> {
+        let value = self.get(key)?;
+        match value.get_ref() {
+            DeValue::String(text) => Some(Found { value: text.clone().into_owned(), span: value.span() }),
+            _ => self.wrong(key, value, "a string", report),
+        }
+    }
+
+    /// A whole number.
+    pub(super) fn integer(&mut self, key: &'static str, report: &mut Report) -> Option<Found<i64>> {
+        let value = self.get(key)?;
+        let parsed = match value.get_ref() {
+            DeValue::Integer(digits) => i64::from_str_radix(digits.as_str(), digits.radix()).ok(),
+            _ => None,
+        };
+        match parsed {
+            Some(number) => Some(Found { value: number, span: value.span() }),
+            None => self.wrong(key, value, "a whole number", report),
+        }
+    }
+
+    /// `true` or `false`.
+    pub(super) fn boolean(&mut self, key: &'static str, report: &mut Report) -> Option<bool> {
+        let value = self.get(key)?;
+        match value.get_ref() {
+            DeValue::Boolean(boolean) => Some(*boolean),
+            _ => self.wrong(key, value, "true or false", report),
+        }
+    }
+
+    /// An array of strings; with `or_one`, also a single string.
+    pub(super) fn strings(&mut self, key: &'static str, or_one: bool, report: &mut Report) -> Option<Found<Vec<Found<String>>>> {
+        let value = self.get(key)?;
+        let expected = if or_one { "a string or an array of strings" } else { "an array of strings" };
+        let one = |text: &DeString<'_>, span| Found { value: text.clone().into_owned(), span };
+        let strings = match value.get_ref() {
+            DeValue::String(text) if or_one => Some(vec![one(text, value.span())]),
+            DeValue::Array(elements) => elements
+                .iter()
+                .map(|element| match element.get_ref() {
+                    DeValue::String(text) => Some(one(text, element.span())),
+                    _ => None,
+                })
+                .collect(),
+            _ => None,
+        };
+        match strings {
+            Some(strings) => Some(Found { value: strings, span: value.span() }),
+            None => self.wrong(key, value, expected, report),
+        }
+    }
+
+    /// A table within this one.
+    pub(super) fn table(&mut self, key: &'static str, name: String, report: &mut Report) -> Option<Table<'a>> {
+        let value = self.get(key)?;
+        match value.get_ref() {
+            DeValue::Table(entries) => Some(Table::new(self.file, name, value.span(), entries)),
+            _ => self.wrong(key, value, "a table", report),
+        }
+    }
+
+    /// An array of tables, `[[key]]`.
+    pub(super) fn tables(&mut self, key: &'static str, report: &mut Report) -> Vec<Table<'a>> {
+        let Some(value) = self.get(key) else { return Vec::new() };
+        let tables = |elements: &'a DeArray<'a>| {
+            let each = |element: &'a Spanned<DeValue<'a>>| match element.get_ref() {
+                DeValue::Table(entries) => Some(Table::new(self.file, format!("`[[{key}]]`"), element.span(), entries)),
+                _ => None,
+            };
+            elements.iter().map(each).collect::<Option<Vec<_>>>()
+        };
+        let found = match value.get_ref() {
+            DeValue::Array(elements) => tables(elements),
+            _ => None,
+        };
+        let expected = format!("an array of tables, `[[{key}]]`");
+        found.or_else(|| self.wrong(key, value, &expected, report)).unwrap_or_default()
+    }
+
+    /// Reports every key that was never asked for.
+    pub(super) fn finish(self, report: &mut Report) {
+        for key in self.entries.keys() {
+            let name = key.get_ref().as_ref();
+            if !self.known.contains(name) {
+                let message = format!("unknown key `{}` in {}", text::shown(name), self.name);
+                let problem = self.problem("issuers.unknown_key", &key.span(), message);
+                report.add(problem.help(text::suggestion(name, self.known.iter().copied())));
+            }
+        }
+    }
+}

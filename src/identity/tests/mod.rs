@@ -1,0 +1,10 @@
+//! Tests of the verifier as a whole: every reason beside a positive control, attacks, loading, published vectors.
+
+mod attacks;
+mod claims;
+mod loading;
+mod pem_files;
+mod random;
+mod reasons;
+mod support;
+mod vectors;

@@ -1,2 +1,7 @@
 //! The `cedargate` command's entry: no logic here.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cedargate::cli::main()
+}

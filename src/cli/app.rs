@@ -45,11 +45,8 @@ enum Command {
     Up(up::UpArgs),
     /// Compile policies and keys into the component
     Seal(seal::SealArgs),
-    /// Say everything that is wrong with policies and keys
     Check(check::CheckArgs),
-    /// Make a token from the development key
     Token(token::TokenArgs),
-    /// Explain the reason codes of decision records
     Reasons(reasons::ReasonsArgs),
 }
 

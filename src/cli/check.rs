@@ -13,7 +13,9 @@ cedargate check --dev
 cedargate check --policies ../team/policies --format json
     for an editor or a CI annotation";
 
-/// Options of `cedargate check`.
+/// Say everything that is wrong with policies and keys
+///
+/// Loads both folders exactly as sealing does, and reports all problems at once. What passes here can be sealed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::help(EXAMPLES, &[Exit::Ok, Exit::Failed, Exit::Invalid]))]
 pub struct CheckArgs {

@@ -261,15 +261,18 @@ impl Diagnostic for Drawing {
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.help.as_ref().map(|help| Box::new(help) as _)
+        let help = self.help.as_ref()?;
+        Some(Box::new(help))
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        self.snippet.as_ref().map(|(source, _)| source as _)
+        let (source, _) = self.snippet.as_ref()?;
+        Some(source)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        self.snippet.as_ref().map(|(_, label)| Box::new(std::iter::once(label.clone())) as _)
+        let (_, label) = self.snippet.as_ref()?;
+        Some(Box::new(std::iter::once(label.clone())))
     }
 }
 

@@ -24,17 +24,19 @@ const INTRO: &str = "# Reason codes
 
 <!-- Made by `cedargate reasons --format markdown`: do not edit. -->
 
-Every request that reaches the gate ends with exactly one of these codes, written as `reason` in its decision record. Codes are
-stable: none is ever renamed or used again for something else.
+Every request that reaches the gate ends with exactly one of these codes, which is written in its decision record. Codes are stable: none
+is ever renamed or used again for something else.
 
-The caller never sees the code itself. A denial's problem document has the *public code*, which for a refused credential is always
-`invalid_token`, and a decision id: with that id an operator finds the record, and in it the code and what exactly was wrong.
+The caller is told the *public code*, in the problem document of a denial, and a decision id: with that id an operator finds the record,
+and in it the code and what exactly was wrong. For a refused credential the public code is always `invalid_token`.
 
 The status is the one a caller with a verified identity gets. A `policy.…` denial of a request without any credential is answered with 401
-instead: say who you are. Without a credential the answer carries no error code (RFC 6750, section 3.1).
+instead: say who you are.
 ";
 
-/// Options of `cedargate reasons`.
+/// Explain the reason codes of decision records
+///
+/// For each code: the status, the public code that the caller sees, what it means, and what caller and operator should do.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::help(EXAMPLES, &[Exit::Ok, Exit::Failed]))]
 pub struct ReasonsArgs {

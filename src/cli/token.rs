@@ -29,7 +29,7 @@ cedargate token --claim 'amr=["pwd","otp"]' --claim auth_time=1772357400
 curl -H "authorization: Bearer $(cedargate token)" \
     http://127.0.0.1:3000/api/documents/1"#;
 
-/// Options of `cedargate token`.
+/// Make a token from the development key
 ///
 /// The token is the only thing on standard output. It is signed with the development key in <keys>/dev, which is made on first
 /// use and belongs to this machine: only a gate that was started or sealed with --dev accepts it.

@@ -19,7 +19,8 @@ fn words(line: &str) -> Vec<OsString> {
 fn help(command: &mut clap::Command) -> String {
     // At a width of its own, so that the terminal the tests run in does not matter.
     *command = command.clone().term_width(80);
-    command.render_long_help().to_string()
+    // clap leaves spaces on its empty lines.
+    command.render_long_help().to_string().lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
 /// The commands whose whole text is this folder's; `up` and `seal` are looked at in the same way but not kept word by word.

@@ -1,1 +1,183 @@
-fn main() {}
+//! `make bench`: what the gate costs, as ratios measured in one run.
+//!
+//! Method. One process holds the embedded host, an origin and the load, so absolute figures say little about a
+//! deployment; everything compared runs interleaved in the same host, several rounds each, and medians are compared.
+//! Times inside the component are its own (`timing_us` of its records, whole microseconds); times of requests are seen
+//! from a keep-alive client on loopback.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "a measurement fails by panicking"
+)]
+
+#[path = "../tests/suite/support/mod.rs"]
+#[allow(dead_code, reason = "shared with the end-to-end suite")]
+mod support;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use cedargate::host::{Compiled, InstanceLimits, engine};
+use serde_json::Value;
+use support::client::Request;
+use support::gate::{Gate, NOW, Setup, base, bundle, compiled, root};
+use support::origin::Origin;
+use support::token::{Key, Token};
+
+const ROUNDS: usize = 7;
+const WINDOW: Duration = Duration::from_millis(1200);
+const CONNECTIONS: usize = 16;
+
+fn main() {
+    // `cargo bench` passes flags of its own; there is nothing to choose here.
+    let origin = Origin::start(([127, 0, 0, 1], 0).into());
+    let gate = Setup::new(&bundle()).start(&origin);
+    println!("cedargate bench: medians of {ROUNDS} interleaved rounds; ratios count, absolutes do not\n");
+    sizes(&gate);
+    inside(&gate, &origin);
+    outside(&gate, &origin);
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn range(values: &[f64]) -> String {
+    let (low, high) = values.iter().fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(*v), h.max(*v)));
+    format!("{low:.2}-{high:.2}")
+}
+
+fn sizes(gate: &Gate) {
+    let sealed = cedargate::host::seal(base(), &bundle()).unwrap();
+    let mib = |bytes: f64| bytes / 1024.0 / 1024.0;
+    println!("## Size\n");
+    println!("sealed component            {:6.2} MiB (aim: at most 7)", mib(sealed.component.len() as f64));
+    drop(Request::get("/health").send(gate.addr));
+    println!("instance memory             {:6.2} MiB (aim: at most 16)\n", mib(gate.metrics().peak_instance_memory as f64));
+}
+
+/// Microseconds of identity and of policy, from the record of one request.
+fn timing(gate: &Gate, request: &Request) -> (f64, f64) {
+    let record: Value = gate.record_of(&request.send(gate.addr)).unwrap();
+    (record["timing_us"]["identity"].as_f64().unwrap(), record["timing_us"]["policy"].as_f64().unwrap())
+}
+
+fn alice() -> Token {
+    Token::dev(NOW, "alice").groups(&["readers"])
+}
+
+/// What a decision costs inside the component.
+fn inside(warm: &Gate, origin: &Origin) {
+    let get = |token: &Token| Request::get("/api/documents/1").bearer(&token.make());
+    println!("## Inside the component (µs, median of 200)\n");
+    let mut eddsa = 0.0;
+    for (alg, key, kid) in [("EdDSA", Key::Ed, "ed"), ("ES256", Key::Es256, "es256"), ("ES384", Key::Es384, "es384"), ("RS256", Key::Rsa, "rsa"), ("PS256", Key::RsaPs256, "rsa-ps256")] {
+        let request = get(&alice().signed(alg, key, kid));
+        let times: Vec<(f64, f64)> = (0..200).map(|_| timing(warm, &request)).collect();
+        let identity = median(times.iter().map(|t| t.0).collect());
+        if alg == "EdDSA" {
+            eddsa = identity;
+        }
+        println!("verify {alg:6}               {identity:7.0}   {:5.2} x EdDSA", identity / eddsa);
+    }
+    let mut setup = Setup::new(&bundle());
+    setup.limits = InstanceLimits { max_reuse: 1, ..InstanceLimits::default() };
+    let fresh = setup.start(origin);
+    let request = get(&alice());
+    let (mut first, mut next) = (vec![], vec![]);
+    for _ in 0..200 {
+        let (identity, policy) = timing(&fresh, &request);
+        first.push(identity + policy);
+        let (identity, policy) = timing(warm, &request);
+        next.push(identity + policy);
+    }
+    let (first, next) = (median(first), median(next));
+    println!("decide, warm                {next:7.0}");
+    println!("decide, fresh instance      {first:7.0}   {:5.2} x warm (aim: at most 3)\n", first / next);
+}
+
+/// Requests per second, with 16 connections, against a component that does nothing.
+fn outside(gate: &Gate, origin: &Origin) {
+    let noop = root().join("target/noop/wasm32-wasip2/release/noop.wasm");
+    let Ok(bytes) = std::fs::read(&noop) else {
+        println!("requests per second: not measured, {} is not built (`make bench` builds it)", noop.display());
+        return;
+    };
+    let noop = Setup { component: Compiled::new(&engine().unwrap(), &bytes).unwrap(), ..Setup::new(&bundle()) }.start(origin);
+    let unsealed = Setup { component: Compiled::new(&engine().unwrap(), base()).unwrap(), ..Setup::new(&bundle()) }.start(origin);
+    drop(compiled(&bundle()));
+    let keep = |request: &Request| String::from_utf8(request.bytes()).unwrap().replace("Connection: close\r\n", "").into_bytes();
+    let allowed = Request::get("/api/documents/1").bearer(&alice().make());
+    let cases: Vec<(&str, SocketAddr, Vec<u8>, u16)> = vec![
+        ("no-op component", noop.addr, keep(&Request::get("/")), 200),
+        ("unsealed gate", unsealed.addr, keep(&Request::get("/")), 503),
+        ("health", gate.addr, keep(&Request::get("/.well-known/cedargate/health")), 200),
+        ("denied, no token", gate.addr, keep(&Request::get("/api/documents/1")), 401),
+        ("denied, forged token", gate.addr, keep(&Request::get("/api/documents/1").bearer(&alice().key(Key::Stranger).make())), 401),
+        ("denied, EdDSA token", gate.addr, keep(&Request::new("DELETE", "/api/documents/1").bearer(&alice().make())), 403),
+        ("allowed, EdDSA, proxied", gate.addr, keep(&allowed), 200),
+    ];
+    let mut rates: Vec<Vec<f64>> = vec![vec![]; cases.len()];
+    for _ in 0..ROUNDS {
+        for (rates, (_, addr, bytes, status)) in rates.iter_mut().zip(&cases) {
+            rates.push(rate(*addr, bytes, *status));
+        }
+    }
+    println!("## Requests per second, {CONNECTIONS} connections, load on the same machine (ratio to the no-op component, range)\n");
+    let base = median(rates[0].clone());
+    for ((name, ..), rates) in cases.iter().zip(&rates) {
+        let relative: Vec<f64> = rates.iter().map(|r| r / base).collect();
+        println!("{name:26} {:8.0}   {:5.2} ({})", median(rates.clone()), median(relative.clone()), range(&relative));
+    }
+}
+
+/// Requests per second in one window.
+fn rate(addr: SocketAddr, bytes: &[u8], status: u16) -> f64 {
+    let start = Instant::now();
+    let total: u64 = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..CONNECTIONS)
+            .map(|_| {
+                scope.spawn(move || {
+                    let mut stream = TcpStream::connect(addr).unwrap();
+                    stream.set_nodelay(true).unwrap();
+                    let (mut count, mut buffer) = (0_u64, Vec::with_capacity(8192));
+                    while start.elapsed() < WINDOW {
+                        stream.write_all(bytes).unwrap();
+                        read_one(&mut stream, &mut buffer, status);
+                        count += 1;
+                    }
+                    count
+                })
+            })
+            .collect();
+        workers.into_iter().map(|w| w.join().unwrap()).sum()
+    });
+    total as f64 / start.elapsed().as_secs_f64()
+}
+
+/// Reads one response with a `content-length` and checks its status.
+fn read_one(stream: &mut TcpStream, buffer: &mut Vec<u8>, status: u16) {
+    buffer.clear();
+    let mut piece = [0; 4096];
+    loop {
+        let n = stream.read(&mut piece).unwrap();
+        assert!(n > 0, "the connection was closed");
+        buffer.extend_from_slice(&piece[..n]);
+        let Some(end) = buffer.windows(4).position(|w| w == b"\r\n\r\n") else { continue };
+        let head = String::from_utf8_lossy(&buffer[..end]).to_ascii_lowercase();
+        assert!(head.starts_with(&format!("http/1.1 {status} ")), "{head}");
+        let length: usize = head.split("content-length: ").nth(1).and_then(|rest| rest.split("\r\n").next()).and_then(|v| v.parse().ok()).expect("a content-length");
+        if buffer.len() >= end + 4 + length {
+            return;
+        }
+    }
+}

@@ -20,6 +20,8 @@ pub const HEADERS_BYTES: usize = 64 * 1024;
 pub const HOST_BYTES: usize = 262;
 /// Highest number of trusted proxies that may be configured in front of the gate.
 pub const TRUSTED_HOPS: usize = 16;
+/// Most members of a `tracestate` that is passed on (W3C Trace Context, section 3.3.1.1).
+pub const TRACE_STATE_MEMBERS: usize = 32;
 
 /// Longest compact token in bytes. Identity providers with many groups produce 4-8 KiB.
 pub const TOKEN_BYTES: usize = 16 * 1024;

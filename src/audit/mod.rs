@@ -1,1 +1,13 @@
-//! Placeholder of the skeleton.
+//! The record: what is told about each request, once.
+//!
+//! Pure: the shell gives it times and ids and writes the line it returns. Nothing secret reaches this module, because
+//! nothing secret is in [`crate::decision::Decision`].
+
+mod id;
+mod record;
+mod text;
+mod time;
+
+pub use id::{DecisionId, Entropy, TraceIds};
+pub use record::{Context, Record, RequestView, Timing, Upstream};
+pub use time::Timestamp;

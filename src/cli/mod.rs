@@ -12,6 +12,7 @@ pub mod files;
 pub mod output;
 mod position;
 mod private_key;
+pub mod progress;
 pub mod reasons;
 pub mod seal;
 pub mod time;

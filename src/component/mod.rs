@@ -1,1 +1,12 @@
-//! Placeholder of the skeleton.
+//! The Spin shell: the only code that touches `spin_sdk` and `wasi:http`.
+//!
+//! It reads the clock, draws randomness, reads variables, streams bodies and writes the record. What to do is decided
+//! elsewhere; this module carries it out. It exports `wasi:http/handler` without spin-sdk's `http_service` macro, because
+//! that macro turns a request it cannot parse into a bare error before the gate could deny and record it.
+
+mod bindings;
+mod exchange;
+mod handler;
+mod origin;
+mod sealed;
+mod settings;

@@ -43,6 +43,7 @@ reasons! {
     RequestClientAddressInvalid = "request.client_address_invalid", 400, "request.client_address_invalid", "the client's address cannot be told: too few or malformed `x-forwarded-for` entries for `trusted_hops`, or a malformed `spin-client-addr`";
     RequestHeadersTooMany = "request.headers_too_many", 431, "request.headers_too_many", "too many header fields";
     RequestHeadersTooLarge = "request.headers_too_large", 431, "request.headers_too_large", "a header field, or all of them together, are too large";
+    RequestHeaderInvalid = "request.header_invalid", 400, "request.header_invalid", "a header field's name is not a token (RFC 9110, section 5.6.2), or its value has a control character";
     RequestPathTooLong = "request.path_too_long", 414, "request.path_too_long", "the path has too many bytes or segments";
     RequestQueryTooLong = "request.query_too_long", 414, "request.query_too_long", "the query has too many bytes or parameters";
     RequestPathNotAbsolute = "request.path_not_absolute", 400, "request.path_not_absolute", "the path does not start with exactly one `/`";

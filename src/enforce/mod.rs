@@ -1,1 +1,12 @@
-//! Placeholder of the skeleton.
+//! Decision to deed: the response of a denial, and the headers of a request that goes on.
+//!
+//! Pure: what to send is decided here, sending it is the shell's. Forwarding starts from a [`crate::decision::Permit`].
+
+mod answer;
+mod forward;
+mod names;
+mod origin;
+
+pub use answer::{Answer, DECISION_ID};
+pub use forward::{Forwarded, Onward, forward, response_headers};
+pub use origin::{Origin, OriginError};

@@ -67,8 +67,6 @@ pub(super) enum Ed25519 {
 
 /// 2²⁵⁵ - 19.
 const ED_P: Number = [0xffff_ffff_ffff_ffed, 0xffff_ffff_ffff_ffff, 0xffff_ffff_ffff_ffff, 0x7fff_ffff_ffff_ffff, 0, 0];
-/// (p - 1) / 2.
-const ED_HALF: Number = [0xffff_ffff_ffff_fff6, 0xffff_ffff_ffff_ffff, 0xffff_ffff_ffff_ffff, 0x3fff_ffff_ffff_ffff, 0, 0];
 /// The d of -x² + y² = 1 + dx²y² (RFC 8032, section 5.1).
 const ED_D: Number = [0x75eb_4dca_1359_78a3, 0x0070_0a4d_4141_d8ab, 0x8cc7_4079_7779_e898, 0x5203_6cee_2b6f_fe73, 0, 0];
 /// The y of the points of order 1, 2, 4 and 8 (twice).
@@ -93,10 +91,10 @@ pub(super) fn ed25519(bytes: &[u8; 32]) -> Ed25519 {
     if ED_SMALL.contains(&y) {
         return Ed25519::SmallOrder;
     }
-    // x² = (y² - 1) / (dy² + 1) has a root exactly when (y² - 1)(dy² + 1) is a square (Euler's criterion).
+    // x² = (y² - 1) / (dy² + 1) has a root exactly when (y² - 1)(dy² + 1) is a square.
     let square = mul(&y, &y, &ED_P);
     let (above, below) = (sub(&square, &ONE, &ED_P), add(&mul(&ED_D, &square, &ED_P), &ONE, &ED_P));
-    if pow(&mul(&above, &below, &ED_P), &ED_HALF, &ED_P) == ONE { Ed25519::Good } else { Ed25519::NotAPoint }
+    if is_square(mul(&above, &below, &ED_P), ED_P) { Ed25519::Good } else { Ed25519::NotAPoint }
 }
 
 /// A number from bytes, least significant first. Bytes that do not fit are not read; callers give at most 48.
@@ -155,12 +153,36 @@ fn mul(a: &Number, b: &Number, p: &Number) -> Number {
     })
 }
 
-/// a to the power of e modulo p.
-fn pow(a: &Number, e: &Number, p: &Number) -> Number {
-    bits(e).fold(ONE, |out, bit| {
-        let out = mul(&out, &out, p);
-        if bit { mul(&out, a, p) } else { out }
-    })
+/// Half of an even number.
+fn half(a: &Number) -> Number {
+    let mut carry = 0;
+    let mut out = *a;
+    for limb in out.iter_mut().rev() {
+        (*limb, carry) = ((*limb >> 1) | carry, *limb << 63);
+    }
+    out
+}
+
+/// Whether a, not zero, is a square modulo the odd prime p: its Jacobi symbol by halving, swapping and subtracting.
+/// Ends because each round makes one of the two smaller.
+fn is_square(mut a: Number, mut p: Number) -> bool {
+    let low = |a: &Number| a.first().copied().unwrap_or(0);
+    let mut square = true;
+    while a != ZERO {
+        if low(&a) & 1 == 0 {
+            // 2 is a square modulo p exactly when p is 1 or 7 modulo 8.
+            square ^= matches!(low(&p) & 7, 3 | 5);
+            a = half(&a);
+            continue;
+        }
+        if less(&a, &p) {
+            // Quadratic reciprocity.
+            square ^= low(&a) & 3 == 3 && low(&p) & 3 == 3;
+            std::mem::swap(&mut a, &mut p);
+        }
+        a = raw_sub(&a, &p).0;
+    }
+    square && p == ONE
 }
 
 #[cfg(test)]
@@ -206,6 +228,24 @@ mod tests {
             // The other root belongs to the other sign; both are points.
             key[31] ^= 0x80;
             assert_eq!(ed25519(&key), Ed25519::Good);
+        }
+    }
+
+    #[test]
+    fn squares_are_told_from_others() {
+        // -1 and 2 are known for 2²⁵⁵ - 19, which is 5 modulo 8: the one is a square, the other is not.
+        let two = add(&ONE, &ONE, &ED_P);
+        assert!(is_square(sub(&ZERO, &ONE, &ED_P), ED_P));
+        assert!(!is_square(two, ED_P));
+        for n in 1..200_u64 {
+            let n = [n, n, n, n / 3, 0, 0];
+            assert!(is_square(mul(&n, &n, &ED_P), ED_P));
+            assert!(!is_square(mul(&mul(&n, &n, &ED_P), &two, &ED_P), ED_P));
+        }
+        // And for a prime small enough to count.
+        let small = |n: u64| [n, 0, 0, 0, 0, 0];
+        for n in 1..103 {
+            assert_eq!(is_square(small(n), small(103)), (1..103).any(|x| x * x % 103 == n), "{n}");
         }
     }
 

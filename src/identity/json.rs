@@ -1,6 +1,7 @@
 //! JSON as the gate reads it from tokens and key sets: no member twice, nesting bounded before anything recurses.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -162,10 +163,9 @@ impl<'de> Visitor<'de> for Seed<'_> {
         // Names are compared after unescaping: `"exp"` and `"\u0065xp"` are the same member.
         while let Some(name) = members.next_key::<String>()? {
             let value = members.next_value_seed(Seed(&mut *self.0))?;
-            if object.contains_key(&name) {
-                self.0.get_or_insert(name);
-            } else {
-                object.insert(name, value);
+            match object.entry(name) {
+                Entry::Occupied(entry) => drop(self.0.get_or_insert_with(|| entry.key().clone())),
+                Entry::Vacant(entry) => drop(entry.insert(value)),
             }
         }
         Ok(Json::Object(object))

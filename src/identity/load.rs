@@ -44,8 +44,11 @@ pub(super) fn load(bundle: &Bundle, report: &mut Report) -> Option<Issuers> {
     own.is_empty().then(|| Issuers::new(issuers.into_iter().map(|placed| placed.issuer)))
 }
 
+/// The keys of each file, and whether all of it could be read.
+type KeyFiles<'a> = BTreeMap<&'a str, (Vec<Key>, bool)>;
+
 /// Reads every key file once, whoever names it, and reports what does not belong into `keys/`.
-fn read_key_files<'a>(bundle: &'a Bundle, report: &mut Report) -> BTreeMap<&'a str, Vec<Key>> {
+fn read_key_files<'a>(bundle: &'a Bundle, report: &mut Report) -> KeyFiles<'a> {
     let mut files = BTreeMap::new();
     for (path, bytes) in bundle.iter().filter(|(path, _)| path.starts_with("keys/")) {
         let name = FOLDERS.iter().filter_map(|folder| path.strip_prefix(folder)).find(|name| !name.contains('/'));
@@ -60,8 +63,9 @@ fn read_key_files<'a>(bundle: &'a Bundle, report: &mut Report) -> BTreeMap<&'a s
         };
         match file {
             Some(KeyFile { keys, problems }) => {
+                let complete = problems.is_empty();
                 problems.into_iter().for_each(|problem| report.add(placed(path, bytes, problem)));
-                files.insert(path, keys);
+                files.insert(path, (keys, complete));
             }
             None => unknown_file(path, bytes, report),
         }
@@ -102,7 +106,7 @@ struct Placed {
 }
 
 struct Loader<'a> {
-    key_files: &'a BTreeMap<&'a str, Vec<Key>>,
+    key_files: &'a KeyFiles<'a>,
     issuers: Vec<Placed>,
     mappings: Vec<(String, MappingConfig)>,
     report: &'a mut Report,
@@ -167,14 +171,14 @@ impl Loader<'_> {
                 self.report.add(problem("issuers.duplicate", format!("`{shown}` occurs twice in `keys`")));
                 continue;
             }
-            let Some(found) = self.key_files.get(format!("{folder}{}", named.value).as_str()) else {
+            let Some((found, complete)) = self.key_files.get(format!("{folder}{}", named.value).as_str()) else {
                 all_read = false;
                 let beside = self.key_files.keys().filter_map(|path| path.strip_prefix(folder)).filter(|name| !name.contains('/'));
                 let missing = problem("issuers.key_file", format!("there is no key file `{shown}`"));
                 self.report.add(missing.help(text::suggestion(&named.value, beside)));
                 continue;
             };
-            all_read &= !found.is_empty();
+            all_read &= complete;
             for key in found {
                 if let Some(kid) = key.kid.as_ref().filter(|kid| keys.iter().any(|other| other.kid.as_ref() == Some(*kid))) {
                     let message = format!("the `kid` `{}` occurs twice among this issuer's keys", text::shown(kid));
@@ -188,7 +192,8 @@ impl Loader<'_> {
             self.report.add(problem("key.too_many", format!("the issuer has {} keys, more than {}", keys.len(), limits::KEYS_PER_ISSUER)));
         }
         let usable = |key: &Key| config.algorithms.iter().any(|algorithm| key.accepts(*algorithm));
-        if !keys.iter().any(usable) && (all_read || self.report.is_empty()) {
+        // Not where a key file has problems of its own: these are what is to be mended.
+        if all_read && !keys.iter().any(usable) {
             let kinds: BTreeSet<_> =
                 keys.iter().map(|key| key.pinned.map_or(key.material.key_type().to_string(), |p| p.name().to_owned())).collect();
             let allowed: Vec<_> = config.algorithms.iter().map(|algorithm| algorithm.name()).collect();

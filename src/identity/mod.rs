@@ -1,7 +1,7 @@
 //! Evidence to [`Identity`]: the only place that believes a credential, and only after it verified.
 //!
 //! What crosses in is [`Evidence`] and the time; what crosses out is a principal that was proven, or a denial. Nothing
-//! here does I/O or reads a clock.
+//! here does I/O or reads a clock. Only [`signing`], which makes development tokens and never runs in a gate, draws random numbers.
 
 mod algorithm;
 mod authorization;

@@ -1,1 +1,260 @@
-//! Placeholder of the skeleton.
+//! The context of a request: fixed, documented in the schema as `Gate::RequestContext`.
+
+use std::net::IpAddr;
+
+use cedar_policy::{Context, RestrictedExpression as Value};
+
+use crate::decision::UnixTime;
+use crate::identity::{PrincipalKind, TokenIdentity};
+
+/// What a context is made of.
+#[derive(Debug, Clone)]
+pub(super) struct Input<'a> {
+    pub(super) method: &'a str,
+    pub(super) host: &'a str,
+    /// Decoded.
+    pub(super) path: &'a str,
+    pub(super) query: &'a [(String, String)],
+    /// Only what routes.toml allows.
+    pub(super) headers: Vec<(&'a str, &'a str)>,
+    pub(super) client: Option<IpAddr>,
+    pub(super) https: bool,
+    pub(super) now: UnixTime,
+    pub(super) token: Option<&'a TokenIdentity>,
+}
+
+/// The types of the schema that [`build`] fills in, attribute by attribute, in the schema's own notation.
+pub(super) const DECLARED: [(&str, &[(&str, &str)]); 3] = [
+    (
+        "RequestContext",
+        &[
+            ("client_ip?", "ipaddr"),
+            ("headers", "Set<Pair>"),
+            ("host", "String"),
+            ("hour", "Long"),
+            ("https", "Bool"),
+            ("method", "String"),
+            ("path", "String"),
+            ("query", "Set<Pair>"),
+            ("time", "datetime"),
+            ("token?", "Token"),
+            ("weekday", "Long"),
+        ],
+    ),
+    (
+        "Token",
+        &[
+            ("acr?", "String"),
+            ("age?", "Long"),
+            ("algorithm", "String"),
+            ("amr", "Set<String>"),
+            ("audience", "Set<String>"),
+            ("auth_age?", "Long"),
+            ("expires_in", "Long"),
+            ("issuer", "String"),
+            ("issuer_name", "String"),
+            ("scopes", "Set<String>"),
+        ],
+    ),
+    ("Pair", &[("name", "String"), ("value", "String")]),
+];
+
+/// Builds the context.
+///
+/// # Errors
+/// Why it cannot be built, for the record.
+pub(super) fn build(input: &Input<'_>) -> Result<Context, String> {
+    Context::from_pairs(pairs(input)?).map_err(|error| format!("the context cannot be built: {error}"))
+}
+
+/// The attributes of the context. Nesting is fixed: a set of records at most.
+fn pairs(input: &Input<'_>) -> Result<Vec<(String, Value)>, String> {
+    let moment = Moment::of(input.now).ok_or("the time is out of range")?;
+    let mut pairs = vec![
+        pair("method", string(input.method)),
+        pair("host", string(input.host)),
+        pair("path", string(input.path)),
+        pair("query", named(input.query.iter().map(|(name, value)| (name.as_str(), value.as_str())))?),
+        pair("headers", named(input.headers.iter().copied())?),
+        pair("https", Value::new_bool(input.https)),
+        pair("time", Value::new_datetime(&moment.text)),
+        pair("hour", Value::new_long(moment.hour)),
+        pair("weekday", Value::new_long(moment.weekday)),
+    ];
+    if let Some(client) = input.client {
+        pairs.push(pair("client_ip", Value::new_ip(address(client))));
+    }
+    if let Some(identity) = input.token {
+        pairs.push(pair("token", record(token(identity, input.now))?));
+    }
+    Ok(pairs)
+}
+
+/// The attributes of `context.token`.
+fn token(identity: &TokenIdentity, now: UnixTime) -> Vec<(String, Value)> {
+    let since = |time: UnixTime| Value::new_long(now.0.saturating_sub(time.0).max(0));
+    let mut pairs = vec![
+        pair("issuer", string(&identity.issuer)),
+        pair("issuer_name", string(&identity.issuer_name)),
+        pair("audience", strings(&identity.audience)),
+        pair("scopes", strings(&identity.scopes)),
+        pair("algorithm", string(identity.algorithm)),
+        pair("amr", strings(&identity.amr)),
+        pair("expires_in", Value::new_long(identity.expires_at.0.saturating_sub(now.0))),
+    ];
+    pairs.extend(identity.acr.as_deref().map(|acr| pair("acr", string(acr))));
+    pairs.extend(identity.issued_at.map(|time| pair("age", since(time))));
+    pairs.extend(identity.auth_time.map(|time| pair("auth_age", since(time))));
+    pairs
+}
+
+/// The attributes the token gives its principal.
+pub(super) fn principal(identity: &TokenIdentity) -> Vec<(String, Value)> {
+    let mut pairs = vec![
+        pair("issuer", string(&identity.issuer)),
+        pair("subject", string(&identity.subject)),
+        pair("scopes", strings(&identity.scopes)),
+    ];
+    pairs.extend(identity.email.as_deref().map(|email| pair("email", string(email))));
+    pairs.extend(identity.client_id.as_deref().map(|id| pair("client_id", string(id))));
+    pairs
+}
+
+fn pair(name: &str, value: Value) -> (String, Value) {
+    (name.to_owned(), value)
+}
+
+fn string(text: &str) -> Value {
+    Value::new_string(text.to_owned())
+}
+
+fn strings(texts: &[String]) -> Value {
+    Value::new_set(texts.iter().map(|text| string(text)))
+}
+
+fn record(pairs: Vec<(String, Value)>) -> Result<Value, String> {
+    Value::new_record(pairs).map_err(|error| format!("the context cannot be built: {error}"))
+}
+
+/// A set of `Gate::Pair`.
+fn named<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Value, String> {
+    let records = pairs.map(|(name, value)| record(vec![pair("name", string(name)), pair("value", string(value))]));
+    Ok(Value::new_set(records.collect::<Result<Vec<_>, _>>()?))
+}
+
+/// An address as Cedar reads it.
+///
+/// SECURITY: an IPv4 address is always written as one, also when it arrives mapped into IPv6, or a range such as
+/// `10.0.0.0/8` would not hold for it. Other IPv6 addresses are written in plain groups: Cedar refuses dots in them.
+fn address(client: IpAddr) -> String {
+    match client.to_canonical() {
+        IpAddr::V4(v4) => v4.to_string(),
+        IpAddr::V6(v6) => v6.segments().map(|group| format!("{group:x}")).join(":"),
+    }
+}
+
+/// A point in time as Cedar reads it.
+#[derive(Debug, PartialEq, Eq)]
+struct Moment {
+    text: String,
+    hour: i64,
+    /// 1 is Monday.
+    weekday: i64,
+}
+
+impl Moment {
+    /// `None` outside 1970 to 9999.
+    #[expect(clippy::arithmetic_side_effects, reason = "every term is bounded by the range that is checked first")]
+    fn of(time: UnixTime) -> Option<Self> {
+        if !(0..=253_402_300_799).contains(&time.0) {
+            return None;
+        }
+        let (days, second) = (time.0 / 86_400, time.0 % 86_400);
+        // Days to the proleptic Gregorian calendar, in years that start in March and eras of 400 years.
+        let shifted = days + 719_468;
+        let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+        let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let from_march = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * from_march + 2) / 5 + 1;
+        let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+        let year = year_of_era + era * 400 + i64::from(month <= 2);
+        let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+        // 1970-01-01 was a Thursday.
+        let weekday = (days + 3) % 7 + 1;
+        Some(Self { text: format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"), hour, weekday })
+    }
+}
+
+/// A token with everything, or with only what every token has: for checking a schema against what the gate will send.
+pub(super) fn sample_token(kind: PrincipalKind, full: bool) -> TokenIdentity {
+    let text = |name: &str| name.to_owned();
+    let list = |name: &str| if full { vec![name.to_owned()] } else { vec![] };
+    TokenIdentity {
+        issuer_name: text("sample"),
+        issuer: text("https://sample.invalid/"),
+        kind,
+        principal: text("sample/subject"),
+        subject: text("subject"),
+        groups: list("sample/group"),
+        roles: list("sample/role"),
+        scopes: list("scope"),
+        audience: list("audience"),
+        token_id: None,
+        key_id: None,
+        algorithm: "EdDSA",
+        issued_at: full.then_some(SAMPLE_TIME),
+        expires_at: UnixTime(SAMPLE_TIME.0.saturating_add(60)),
+        auth_time: full.then_some(SAMPLE_TIME),
+        acr: full.then(|| text("acr")),
+        amr: list("pwd"),
+        client_id: full.then(|| text("client")),
+        email: full.then(|| text("user@sample.invalid")),
+    }
+}
+
+/// The time of sample requests: 2025-01-01T00:00:00Z.
+pub(super) const SAMPLE_TIME: UnixTime = UnixTime(1_735_689_600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn moment(seconds: i64) -> Option<(String, i64, i64)> {
+        Moment::of(UnixTime(seconds)).map(|m| (m.text, m.hour, m.weekday))
+    }
+
+    #[test]
+    fn moments_are_calendar_dates_in_utc() {
+        let at = |text: &str, hour, weekday| Some((text.to_owned(), hour, weekday));
+        assert_eq!(moment(0), at("1970-01-01T00:00:00Z", 0, 4));
+        assert_eq!(moment(951_782_400), at("2000-02-29T00:00:00Z", 0, 2));
+        assert_eq!(moment(1_709_251_199), at("2024-02-29T23:59:59Z", 23, 4));
+        assert_eq!(moment(1_709_251_200), at("2024-03-01T00:00:00Z", 0, 5));
+        assert_eq!(moment(1_735_689_600), at("2025-01-01T00:00:00Z", 0, 3));
+        assert_eq!(moment(4_107_542_400), at("2100-03-01T00:00:00Z", 0, 1));
+        assert_eq!(moment(253_402_300_799), at("9999-12-31T23:59:59Z", 23, 5));
+    }
+
+    #[test]
+    fn times_out_of_range_have_no_moment() {
+        for seconds in [-1, i64::MIN, 253_402_300_800, i64::MAX] {
+            assert_eq!(moment(seconds), None);
+        }
+    }
+
+    #[test]
+    fn every_kind_of_address_can_be_read_by_cedar() {
+        for (text, written) in [
+            ("10.1.2.3", "10.1.2.3"),
+            ("::ffff:10.1.2.3", "10.1.2.3"),
+            ("::1", "0:0:0:0:0:0:0:1"),
+            ("::1.2.3.4", "0:0:0:0:0:0:102:304"),
+            ("2001:db8::ff", "2001:db8:0:0:0:0:0:ff"),
+        ] {
+            let client: IpAddr = text.parse().unwrap();
+            assert_eq!(address(client), written);
+            assert!(Context::from_pairs([pair("client_ip", Value::new_ip(address(client)))]).is_ok(), "{text}");
+        }
+    }
+}

@@ -1,1 +1,80 @@
-//! Placeholder of the skeleton.
+//! The entities of one request: the caller, the resource, the tree of paths, and what they lead to.
+
+use std::collections::BTreeMap;
+
+use cedar_policy::{Entities, Entity, EntityUid, RestrictedExpression};
+
+use super::statics::{REACHED, Statics};
+
+/// An entity that a request itself tells about.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub(super) uid: EntityUid,
+    pub(super) attrs: Vec<(String, RestrictedExpression)>,
+    pub(super) parents: Vec<EntityUid>,
+}
+
+/// Puts together what a request tells, what `entities.json` says about the same entities, and every static entity that
+/// can be reached from those or from `roots`. The cost grows with what is reached, not with the size of the file.
+///
+/// # Errors
+/// Why they cannot be put together, for the record.
+pub(super) fn assemble(
+    statics: &Statics,
+    made: Vec<Made>,
+    roots: impl IntoIterator<Item = EntityUid>,
+    actions: impl IntoIterator<Item = Entity>,
+) -> Result<Entities, String> {
+    let mut entities = BTreeMap::new();
+    let mut waiting: Vec<EntityUid> = roots.into_iter().collect();
+    for Made { uid, attrs, parents } in made {
+        waiting.extend(parents.iter().cloned());
+        let entity = match statics.get(&uid) {
+            // INVARIANT: no attribute is in both; `entities.json` was checked for it.
+            Some(known) => {
+                waiting.extend(known.refs.iter().cloned());
+                let attrs = attrs.into_iter().chain(known.attrs.iter().cloned());
+                let parents = parents.into_iter().chain(known.parents.iter().cloned());
+                Entity::new_with_tags(uid.clone(), attrs, parents, known.tags.iter().cloned())
+            }
+            None => Entity::new_with_tags(uid.clone(), attrs, parents, []),
+        };
+        let entity = entity.map_err(|error| format!("an entity cannot be built: {error}"))?;
+        if entities.insert(uid, entity).is_some() {
+            return Err("two entities of the request have the same name".to_owned());
+        }
+    }
+    let most = entities.len().saturating_add(REACHED);
+    while let Some(uid) = waiting.pop() {
+        if entities.contains_key(&uid) {
+            continue;
+        }
+        let Some(known) = statics.get(&uid) else { continue };
+        waiting.extend(known.refs.iter().cloned());
+        entities.insert(uid, known.entity.clone());
+        if entities.len() > most {
+            return Err(format!("the request leads to more than {REACHED} entities of entities.json"));
+        }
+    }
+    Entities::from_entities(entities.into_values().chain(actions), None).map_err(|error| format!("the entities cannot be built: {error}"))
+}
+
+/// The ids of a path and its ancestors, the root first: `/`, `/api`, `/api/orders`.
+///
+/// # Errors
+/// A segment that could be taken for something else.
+pub(super) fn path_ids(segments: &[String]) -> Result<Vec<String>, String> {
+    let mut ids = vec!["/".to_owned()];
+    let mut path = String::new();
+    for segment in segments {
+        // SECURITY: a segment with a slash would make two different paths the same entity. Requests like that were
+        // refused long before; the tree of paths must not depend on it.
+        if segment.is_empty() || segment.contains('/') {
+            return Err("a path segment is empty or has a slash".to_owned());
+        }
+        path.push('/');
+        path.push_str(segment);
+        ids.push(path.clone());
+    }
+    Ok(ids)
+}

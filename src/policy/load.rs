@@ -1,1 +1,78 @@
-//! Placeholder of the skeleton.
+//! `policies/` to a [`PolicyStore`]: all problems at once.
+
+use super::diagnose::nearest;
+use super::store::Question;
+use super::{PolicyStore, context, lints, policies, routes_file, schema, statics};
+use crate::bundle::{Bundle, Problem, Report};
+use crate::identity::{Identity, PrincipalKind};
+use crate::request::Method;
+
+/// Loads `policies/` of a bundle.
+pub(super) fn load(bundle: &Bundle, report: &mut Report) -> Option<PolicyStore> {
+    // What others reported about other files is no reason not to load these.
+    let mut own = Report::default();
+    unknown_files(bundle, &mut own);
+    let store = parts(bundle, &mut own);
+    let sound = own.is_empty();
+    own.problems().into_iter().for_each(|problem| report.add(problem.clone()));
+    let store = store.filter(|_| sound)?;
+    warm_up(&store);
+    Some(store)
+}
+
+fn parts(bundle: &Bundle, report: &mut Report) -> Option<PolicyStore> {
+    let loaded = schema::load(bundle, report);
+    let policies = policies::load(bundle, loaded.as_ref().map(|loaded| &loaded.schema), report);
+    let loaded = loaded?;
+    let statics = statics::Statics::load(bundle, &loaded.schema, &loaded.names, report);
+    let routes = routes_file::load(bundle, &loaded, report);
+    lints::check(&policies, &routes, &loaded.actions, &loaded.names, report);
+    let schema::Loaded { schema, names, types: _, actions } = loaded;
+    Some(PolicyStore {
+        authorizer: cedar_policy::Authorizer::new(),
+        schema,
+        set: policies.set,
+        policies: policies.refs,
+        named: policies.literals.into_iter().filter(|uid| statics.get(uid).is_some()).collect(),
+        names,
+        actions,
+        statics,
+        routes,
+    })
+}
+
+fn unknown_files(bundle: &Bundle, report: &mut Report) {
+    let known = [PolicyStore::SCHEMA, statics::FILE, routes_file::FILE];
+    for (file, _) in bundle.iter().filter(|(file, _)| file.starts_with("policies/")) {
+        if known.contains(&file) || file.ends_with(".cedar") {
+            continue;
+        }
+        let help = match nearest(file, known) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("known are `{}` and files that end in `.cedar`", known.join("`, `")),
+        };
+        report.add(Problem::new(file, "bundle.unknown_file", "the gate does not know this file").help(help));
+    }
+}
+
+/// Asks a few questions and forgets the answers: what Cedar makes at first use (its extensions, the patterns for dates
+/// and addresses) is made now, and so is part of the sealed memory.
+fn warm_up(store: &PolicyStore) {
+    let sample = |kind| Identity::Token(Box::new(context::sample_token(kind, true)));
+    let identities = [Identity::Anonymous, sample(PrincipalKind::User), sample(PrincipalKind::Workload)];
+    let paths = store.routes.iter().map(|route| route.template.sample()).take(16).chain([vec![]]);
+    for segments in paths {
+        for (method, identity) in Method::ALL.into_iter().flat_map(|method| identities.iter().map(move |identity| (method, identity))) {
+            let question = Question {
+                method,
+                https: true,
+                host: "sample.invalid",
+                segments: &segments,
+                parameters: &[],
+                client: Some(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)),
+                headers: &[],
+            };
+            let _forgotten = store.ask(question, identity, context::SAMPLE_TIME);
+        }
+    }
+}

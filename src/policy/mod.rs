@@ -4,9 +4,17 @@
 //! Whether a verdict lets a request through is for [`crate::decision`] to say.
 
 mod context;
+mod diagnose;
 mod entities;
+mod json;
+mod lints;
 mod load;
+mod names;
+mod policies;
 mod routes;
+mod routes_file;
+mod schema;
+mod statics;
 mod store;
 
 pub use store::PolicyStore;
@@ -42,3 +50,6 @@ pub struct Verdict {
     /// On a denial: the scopes the route names for this action which the token lacks. Empty when none is known.
     pub missing_scope: Vec<String>,
 }
+
+#[cfg(test)]
+mod tests;

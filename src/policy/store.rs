@@ -1,38 +1,226 @@
-//! Placeholder of the skeleton.
-use super::Verdict;
+//! The sealed policies, and the question put to them.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use cedar_policy::{AuthorizationError, Authorizer, Decision, EntityUid, PolicySet, Request, Response, Schema};
+
+use super::context::{self, Input};
+use super::entities::{self, Made};
+use super::names::{self, Names};
+use super::routes::Routes;
+use super::schema::Action;
+use super::statics::Statics;
+use super::{PolicyRef, Verdict, load};
 use crate::bundle::{Bundle, Report};
 use crate::decision::UnixTime;
-use crate::identity::Identity;
-use crate::request::Facts;
+use crate::identity::{Identity, TokenIdentity};
+use crate::request::{Facts, Method};
 
 /// The sealed policies.
+///
+/// INVARIANT: everything in it was validated together: the policies strictly against the schema, the context and the
+/// entities that the gate makes against the schema too. So no request needs to be validated again.
 #[derive(Debug)]
-pub struct PolicyStore {}
+pub struct PolicyStore {
+    pub(super) authorizer: Authorizer,
+    pub(super) schema: Schema,
+    pub(super) set: PolicySet,
+    pub(super) policies: BTreeMap<String, PolicyRef>,
+    pub(super) names: Names,
+    pub(super) actions: BTreeMap<String, Action>,
+    pub(super) statics: Statics,
+    /// Static entities that policies name themselves.
+    pub(super) named: Vec<EntityUid>,
+    pub(super) routes: Routes,
+}
+
+/// What the store reads of [`Facts`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Question<'a> {
+    pub(super) method: Method,
+    pub(super) https: bool,
+    pub(super) host: &'a str,
+    pub(super) segments: &'a [String],
+    pub(super) parameters: &'a [(String, String)],
+    pub(super) client: Option<IpAddr>,
+    pub(super) headers: &'a [(String, Vec<u8>)],
+}
+
+impl<'a> From<&'a Facts> for Question<'a> {
+    fn from(facts: &'a Facts) -> Self {
+        // The port, the raw query and the trace are no part of a decision.
+        let Facts { method, https, host, port: _, path, query: _, parameters, client, headers, trace: _ } = facts;
+        Self { method: *method, https: *https, host, segments: path.segments(), parameters, client: *client, headers }
+    }
+}
 
 impl PolicyStore {
     /// Path of the schema in a bundle.
     pub const SCHEMA: &'static str = "policies/schema.cedarschema";
 
-    /// Loads `policies/` of a bundle.
-    pub fn load(_bundle: &Bundle, _report: &mut Report) -> Option<Self> {
-        Some(Self {})
+    /// Loads `policies/` of a bundle. Every problem goes into the report; with one, there is no store.
+    pub fn load(bundle: &Bundle, report: &mut Report) -> Option<Self> {
+        load::load(bundle, report)
     }
 
     /// Number of policies.
     pub fn len(&self) -> usize {
-        0
+        self.policies.len()
     }
 
-    /// Asks Cedar.
-    pub fn authorize(&self, _facts: &Facts, _identity: &Identity, _now: UnixTime) -> Verdict {
-        Verdict {
+    /// Never true: a bundle without a policy is a problem.
+    pub fn is_empty(&self) -> bool {
+        self.policies.is_empty()
+    }
+
+    /// The policies in order of their ids.
+    pub fn policies(&self) -> impl Iterator<Item = &PolicyRef> {
+        self.policies.values()
+    }
+
+    /// The schema.
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// Asks Cedar. Never panics; what cannot be asked becomes an error of the verdict.
+    pub fn authorize(&self, facts: &Facts, identity: &Identity, now: UnixTime) -> Verdict {
+        self.ask(Question::from(facts), identity, now)
+    }
+
+    pub(super) fn ask(&self, question: Question<'_>, identity: &Identity, now: UnixTime) -> Verdict {
+        let token = match identity {
+            Identity::Anonymous => None,
+            Identity::Token(token) => Some(&**token),
+        };
+        let route = self.routes.find(question.segments);
+        let name = route.and_then(|route| route.actions.get(&question.method)).map_or(question.method.as_str(), String::as_str);
+        let paths = entities::path_ids(question.segments);
+        let path = paths.as_ref().ok().and_then(|ids| ids.last()).map_or("/", String::as_str);
+        let typed = route.and_then(|route| route.entity(question.segments));
+        let asked = Asked {
+            principal: self.names.principal(identity),
+            action: self.names.action(name),
+            resource: typed.clone().unwrap_or_else(|| names::uid(&self.names.path, path)),
+        };
+        let mut verdict = Verdict {
             allow: false,
             determining: vec![],
             errors: vec![],
-            principal: String::new(),
-            action: String::new(),
-            resource: String::new(),
+            principal: asked.principal.to_string(),
+            action: asked.action.to_string(),
+            resource: asked.resource.to_string(),
             missing_scope: vec![],
+        };
+        let answer = paths.clone().and_then(|paths| self.evaluate(&asked, name, question, &paths, typed.is_some(), token, now));
+        match answer {
+            Ok(Some(response)) => self.read(&response, &mut verdict),
+            Ok(None) => {}
+            Err(error) => verdict.errors.push(error),
         }
+        if let (false, [], [], Some(route), Some(token)) = (verdict.allow, &*verdict.determining, &*verdict.errors, route, token) {
+            let named = route.scopes.get(&question.method).map(Vec::as_slice).unwrap_or_default();
+            verdict.missing_scope = named.iter().filter(|scope| !token.scopes.contains(scope)).cloned().collect();
+        }
+        verdict
     }
+
+    /// Cedar's answer, or none when the schema rules the question out.
+    #[expect(clippy::too_many_arguments, reason = "one private call with everything a decision is made of")]
+    fn evaluate(
+        &self,
+        asked: &Asked,
+        action_name: &str,
+        question: Question<'_>,
+        paths: &[String],
+        typed: bool,
+        token: Option<&TokenIdentity>,
+        now: UnixTime,
+    ) -> Result<Option<Response>, String> {
+        let action = self.actions.get(action_name).ok_or_else(|| format!("the schema has no action `{action_name}`"))?;
+        // SECURITY: policies were only type-checked for the kinds of request the schema declares. For any other kind
+        // even a policy without conditions means nothing, so nothing is permitted.
+        if !action.applies(&asked.principal, &asked.resource) {
+            return Ok(None);
+        }
+        let mut made = vec![self.principal(asked.principal.clone(), token)];
+        let mut parent: Option<EntityUid> = None;
+        for path in paths {
+            let uid = names::uid(&self.names.path, path);
+            made.push(Made { uid: uid.clone(), attrs: vec![], parents: parent.replace(uid).into_iter().collect() });
+        }
+        if typed {
+            made.push(Made { uid: asked.resource.clone(), attrs: vec![], parents: parent.into_iter().collect() });
+        }
+        let context = context::build(&Input {
+            method: question.method.as_str(),
+            host: question.host,
+            path: paths.last().map_or("/", String::as_str),
+            query: question.parameters,
+            headers: self.headers(question.headers)?,
+            client: question.client,
+            https: question.https,
+            now,
+            token,
+        })?;
+        let entities = entities::assemble(&self.statics, made, self.named.iter().cloned(), action.entities.iter().cloned())?;
+        let request = Request::new(asked.principal.clone(), asked.action.clone(), asked.resource.clone(), context, None)
+            .map_err(|error| format!("the request cannot be built: {error}"))?;
+        Ok(Some(self.authorizer.is_authorized(&request, &self.set, &entities)))
+    }
+
+    fn principal(&self, uid: EntityUid, token: Option<&TokenIdentity>) -> Made {
+        let Some(token) = token else { return Made { uid, attrs: vec![], parents: vec![] } };
+        let groups = token.groups.iter().map(|id| names::uid(&self.names.group, id));
+        let roles = token.roles.iter().map(|id| names::uid(&self.names.role, id));
+        Made { uid, attrs: context::principal(token), parents: groups.chain(roles).collect() }
+    }
+
+    /// The headers policies may read.
+    ///
+    /// SECURITY: one that is repeated, or is not text, denies. A rule that looks at a header could otherwise be dodged by
+    /// sending it twice, and nobody could say which of the two the origin believes.
+    fn headers<'q>(&'q self, headers: &'q [(String, Vec<u8>)]) -> Result<Vec<(&'q str, &'q str)>, String> {
+        let mut found = vec![];
+        for name in &self.routes.context_headers {
+            let mut values = headers.iter().filter(|(header, _)| header == name).map(|(_, value)| value);
+            match (values.next(), values.next()) {
+                (None, _) => {}
+                (Some(value), None) => match std::str::from_utf8(value) {
+                    Ok(value) => found.push((name.as_str(), value)),
+                    Err(_) => return Err(format!("the header `{name}`, which policies may read, is not text")),
+                },
+                (Some(_), Some(_)) => return Err(format!("the header `{name}`, which policies may read, occurs more than once")),
+            }
+        }
+        Ok(found)
+    }
+
+    fn read(&self, response: &Response, verdict: &mut Verdict) {
+        verdict.allow = response.decision() == Decision::Allow;
+        let diagnostics = response.diagnostics();
+        verdict.determining = diagnostics.reason().map(|id| self.policy(id.as_ref())).collect();
+        verdict.determining.sort();
+        verdict.errors = diagnostics
+            .errors()
+            .map(|error| match error {
+                AuthorizationError::PolicyEvaluationError(error) => format!("{}: {}", error.policy_id(), error.inner()),
+            })
+            .collect();
+        verdict.errors.sort();
+    }
+
+    fn policy(&self, id: &str) -> PolicyRef {
+        let bare = || PolicyRef { id: id.to_owned(), reason: None, owner: None, control: None };
+        self.policies.get(id).cloned().unwrap_or_else(bare)
+    }
+}
+
+/// The three of a Cedar request.
+#[derive(Debug)]
+struct Asked {
+    principal: EntityUid,
+    action: EntityUid,
+    resource: EntityUid,
 }

@@ -4,8 +4,10 @@
 //! credential of each kind. It never rewrites: the bytes that are decided on are the bytes that are forwarded.
 
 mod authority;
+mod client;
 mod headers;
 mod path;
+mod percent;
 mod query;
 mod read;
 mod trace;

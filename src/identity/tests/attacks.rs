@@ -165,10 +165,47 @@ fn tokens_made_by_jsonwebtoken_verify_for_every_algorithm() {
 fn the_provider_refuses_keys_of_another_family_and_can_be_installed_by_many_at_once() {
     let threads: Vec<_> = (0..8).map(|_| std::thread::spawn(crypto::install)).collect();
     threads.into_iter().for_each(|thread| thread.join().unwrap());
-    let secret = jsonwebtoken::DecodingKey::from_secret(&[0; 32]);
-    assert!(Algorithm::ALL.iter().all(|algorithm| !crypto::verify(*algorithm, &secret, b"", b"")));
+    // The right bytes for the signature, but said to be something else.
+    let ed = WORLD.key("ed");
+    let bytes = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, ed.jwk()["x"].as_str().unwrap()).unwrap();
+    let verifies = |key| crypto::verify(Algorithm::EdDsa, &key, b"message", &ed.sign(b"message"));
+    assert!(verifies(jsonwebtoken::DecodingKey::from_ed_der(&bytes)));
+    assert!(!verifies(jsonwebtoken::DecodingKey::from_secret(&bytes)));
+    assert!(!verifies(jsonwebtoken::DecodingKey::from_ec_der(&bytes)));
+    assert!(!verifies(jsonwebtoken::DecodingKey::from_rsa_der(&bytes)));
     let token = signing::sign("EdDSA", &WORLD.key("ed").pkcs8, None, &good()).unwrap();
     let header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::HS256);
     assert!(jsonwebtoken::encode(&header, &good(), &jsonwebtoken::EncodingKey::from_secret(b"x")).is_err());
     assert!(token.split('.').count() == 3);
+}
+
+#[test]
+fn the_provider_serves_jsonwebtoken_itself() {
+    crypto::install();
+    for (kid, public) in [
+        ("ed", jsonwebtoken::DecodingKey::from_ed_components(WORLD.key("ed").jwk()["x"].as_str().unwrap()).unwrap()),
+        (
+            "rs256",
+            jsonwebtoken::DecodingKey::from_rsa_der(&pem_contents(include_str!("../../../tests/data/identity/rsa-2048-pkcs1-public.pem"))),
+        ),
+    ] {
+        let key = WORLD.key(kid);
+        let algorithm = Algorithm::from_name(key.algorithm).unwrap().jose();
+        let mut validation = jsonwebtoken::Validation::new(algorithm);
+        validation.validate_exp = false;
+        validation.set_audience(&[AUD]);
+        let token = key.token(&good());
+        assert!(jsonwebtoken::decode::<Value>(&token, &public, &validation).is_ok(), "{kid}");
+        let other = jsonwebtoken::Validation { algorithms: vec![jsonwebtoken::Algorithm::ES256], ..validation };
+        assert!(jsonwebtoken::decode::<Value>(&token, &public, &other).is_err(), "{kid}");
+    }
+}
+
+#[test]
+fn a_content_type_that_names_no_token_is_ignored() {
+    let key = WORLD.key("ed");
+    for cty in ["application/json", "json", ""] {
+        let token = key.token_of(&json!({ "alg": "EdDSA", "kid": "ed", "cty": cty }).to_string(), &good().to_string());
+        assert!(identify(&WORLD.issuers, &token, NOW).is_ok(), "{cty}");
+    }
 }

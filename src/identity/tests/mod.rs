@@ -2,6 +2,7 @@
 
 mod attacks;
 mod claims;
+mod key_sets;
 mod loading;
 mod pem_files;
 mod random;

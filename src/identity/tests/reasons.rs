@@ -206,7 +206,6 @@ fn a_maximum_age_is_counted_from_iat_which_must_be_there() {
     let issuers = with("max_age_seconds = 100\nleeway_seconds = 0", &[key.jwk()]);
     let at = |iat: Value| identify(&issuers, &key.token(&claims(json!({ "iat": iat, "nbf": null }))), NOW).map_err(|d| d.reason);
     assert!(at(json!(NOW - 100)).is_ok());
-    assert!(at(json!(NOW - 100)).is_ok());
     assert_eq!(at(json!(NOW - 101)).unwrap_err(), Reason::JwtTooOld);
     assert_eq!(at(json!((NOW - 100) as f64 - 0.5)).unwrap_err(), Reason::JwtTooOld);
     assert_eq!(at(json!(0)).unwrap_err(), Reason::JwtTooOld);

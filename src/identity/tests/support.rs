@@ -185,3 +185,20 @@ pub(super) static WORLD: LazyLock<World> = LazyLock::new(|| {
     let files = files.each_ref().map(|(name, bytes)| (*name, bytes.as_slice()));
     World { issuers: load(&bundle(&issuer_toml(&more), &files)).unwrap(), keys, other }
 });
+
+pub(super) fn ed() -> TestKey {
+    TestKey::new("EdDSA", "ed")
+}
+
+/// The text a problem points at.
+pub(super) fn pointed<'a>(problem: &Problem, text: &'a str) -> &'a str {
+    &text[problem.span.clone().expect("a place")]
+}
+
+pub(super) fn codes(bundle: &Bundle) -> Vec<&'static str> {
+    load(bundle).expect_err("problems").iter().map(|problem| problem.code).collect()
+}
+
+pub(super) fn with_jwk(jwk: Value) -> Bundle {
+    bundle(&issuer_toml(ALL_ALGORITHMS), &[("corp.json", &jwks(&[jwk]))])
+}

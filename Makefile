@@ -1,0 +1,75 @@
+# Cedargate. `make up` and `make test` are the two commands; `make` alone lists the others.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# Where the gate listens, and the API behind it. Without ORIGIN a demo API runs in the same process.
+LISTEN ?= 127.0.0.1:3000
+ORIGIN ?=
+# More for the command that is run, for example ARGS='--records records.jsonl'.
+ARGS ?=
+
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
+BASE := $(TARGET)/wasm32-wasip2/release/cedargate.wasm
+CEDARGATE := $(TARGET)/debug/cedargate
+
+# The set-up found the C compiler for wasm; only builds for wasm may see it.
+wasm_cc := set -a; . "$(TARGET)/setup.env"; set +a;
+
+.PHONY: help setup component cli up seal check test test-gate lint bench docs clean
+
+help: ## list the commands
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@printf '\n  make up LISTEN=127.0.0.1:8080 ORIGIN=http://127.0.0.1:9000\n  make test-gate GATE=http://127.0.0.1:3000\n'
+
+setup: ## install what building needs; nothing when all is there
+	@scripts/setup
+
+# A cdylib by command and not by Cargo.toml: a second crate type there switches LTO off.
+component: setup ## build the base component
+	@echo 'build: the component' >&2
+	@$(wasm_cc) cargo rustc --locked --release --lib --crate-type cdylib --target wasm32-wasip2 --no-default-features
+
+cli: setup ## build the command `cedargate`
+	@echo 'build: the command' >&2
+	@cargo build --locked
+
+up: component cli ## serve the gate on LISTEN in front of ORIGIN, or of a demo API
+	@exec "$(CEDARGATE)" up --dev --base "$(BASE)" --listen "$(LISTEN)" $(if $(ORIGIN),--origin "$(ORIGIN)") $(ARGS)
+
+seal: component cli ## seal policies/ and keys/ into target/sealed/cedargate.wasm
+	@"$(CEDARGATE)" seal --base "$(BASE)" $(ARGS)
+
+check: cli ## say everything that is wrong in policies/ and keys/
+	@"$(CEDARGATE)" check $(ARGS)
+
+test: component ## run all tests
+	@echo 'test: everything' >&2
+	@CEDARGATE_BASE="$(BASE)" cargo test --workspace --locked
+
+test-gate: component ## run the end-to-end tests against GATE=http://… (docs/testing.md)
+	@[ -n "$(GATE)" ] || { echo 'make test-gate: say which gate: make test-gate GATE=http://127.0.0.1:3000' >&2; exit 2; }
+	@GATE="$(GATE)" CEDARGATE_BASE="$(BASE)" cargo test --locked --test all
+
+lint: setup ## check format, dependencies and code
+	@echo 'lint: format' >&2
+	@cargo fmt --all --check
+	@echo 'lint: dependencies' >&2
+	@scripts/check-dependencies
+	@echo 'lint: the component' >&2
+	@$(wasm_cc) cargo clippy --locked --lib --no-default-features --target wasm32-wasip2 -- -D warnings
+	@echo 'lint: everything native' >&2
+	@cargo clippy --locked --workspace --all-targets -- -D warnings
+
+# The dev profile, so that dependencies are compiled once for everything; only our own code is optimised anew.
+bench: component ## measure, as ratios to a no-op component
+	@CEDARGATE_BASE="$(BASE)" CARGO_PROFILE_DEV_OPT_LEVEL=3 cargo bench --locked --profile dev --bench gate -- $(ARGS)
+
+docs: cli ## write the generated pages of docs/ again
+	@"$(CEDARGATE)" reasons --format markdown >docs/reason-codes.md.new
+	@mv docs/reason-codes.md.new docs/reason-codes.md
+
+clean: ## remove what was built; development keys stay
+	@cargo clean

@@ -1,0 +1,286 @@
+//! The record, version 1.
+
+use serde::Serialize;
+
+use super::text::{clean, clean_bytes};
+use super::{DecisionId, Timestamp, TraceIds};
+use crate::bundle::Gate;
+use crate::decision::{Decision, Denial, Reason};
+use crate::identity::{Identity, TokenIdentity};
+use crate::policy::{PolicyRef, Verdict};
+use crate::request::{Facts, RawRequest};
+
+/// What the shell knows about the request beside the decision.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// When the request was decided.
+    pub time: Timestamp,
+    /// The decision's id.
+    pub id: &'a DecisionId,
+    /// The trace.
+    pub trace: &'a TraceIds,
+    /// Where: the `edge_region` variable.
+    pub region: &'a str,
+    /// The gate; `None` when the component is not sealed.
+    pub gate: Option<&'a Gate>,
+    /// The request as far as it was understood.
+    pub request: RequestView,
+    /// The status of the response.
+    pub status: u16,
+    /// Time spent.
+    pub timing: Timing,
+    /// What the origin did, when it was asked.
+    pub upstream: Option<Upstream>,
+}
+
+/// The request as records show it: canonical where it could be read, else raw, cut and cleaned.
+#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+pub struct RequestView {
+    /// The method as sent.
+    pub method: String,
+    /// The host; empty when there was none.
+    pub host: String,
+    /// The raw path, without query.
+    pub path: String,
+    /// The client's address, where known.
+    pub client: Option<String>,
+}
+
+impl RequestView {
+    /// The view of a request that could be read.
+    pub fn of_facts(facts: &Facts) -> Self {
+        Self {
+            method: facts.method.as_str().to_owned(),
+            host: clean(&facts.host),
+            path: clean(facts.path.raw()),
+            client: facts.client.map(|ip| ip.to_string()),
+        }
+    }
+
+    /// The view of a request that was refused before it was understood.
+    pub fn of_raw(raw: &RawRequest<'_>) -> Self {
+        let path = raw.path_with_query.unwrap_or_default();
+        let last = |name: &str| raw.headers.iter().rev().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| clean_bytes(value));
+        Self {
+            method: clean(raw.method),
+            host: raw.authority.map(clean).or_else(|| last("host")).unwrap_or_default(),
+            // SECURITY: the query may hold credentials; only the path is ever recorded.
+            path: clean(path.split_once('?').map_or(path, |(path, _)| path)),
+            // The runtime appends its own field last, so the last one is never the caller's.
+            client: last("spin-client-addr"),
+        }
+    }
+}
+
+/// Microseconds spent in the two steps of a decision.
+#[derive(Debug, Clone, Copy, Default, Serialize, PartialEq, Eq)]
+pub struct Timing {
+    /// Verifying evidence.
+    pub identity: u64,
+    /// Asking Cedar.
+    pub policy: u64,
+}
+
+/// What became of a permitted request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Upstream {
+    /// The origin answered with this status.
+    Status(u16),
+    /// The origin did not answer.
+    Failed(Denial),
+}
+
+/// One decision record. Field order is the order in the line.
+#[derive(Debug, Serialize)]
+pub struct Record {
+    v: u8,
+    time: String,
+    decision_id: String,
+    trace_id: String,
+    region: String,
+    policy_digest: Option<String>,
+    schema_digest: Option<String>,
+    decision: &'static str,
+    reason: &'static str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    detail: String,
+    status: u16,
+    policies: Vec<Policy>,
+    errors: Vec<String>,
+    identity: Option<Token>,
+    cedar: Option<Cedar>,
+    request: RequestView,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upstream: Option<UpstreamView>,
+    timing_us: Timing,
+}
+
+#[derive(Debug, Serialize)]
+struct Policy {
+    id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    control: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Token {
+    issuer: String,
+    subject: String,
+    kid: Option<String>,
+    alg: &'static str,
+    token_id: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Cedar {
+    principal: String,
+    action: String,
+    resource: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum UpstreamView {
+    Status(u16),
+    Error { reason: &'static str, detail: String },
+}
+
+impl Record {
+    /// The record of a decision.
+    pub fn new(context: Context<'_>, decision: &Decision) -> Self {
+        let Decision { identity, verdict, outcome, status: _ } = decision;
+        let (word, reason, detail) = match outcome {
+            Ok(_) => ("allow", Reason::PolicyPermit, ""),
+            Err(denial) => ("deny", denial.reason, denial.detail.as_str()),
+        };
+        Self::build(context, word, reason, detail, identity, verdict.as_ref())
+    }
+
+    /// The record of a permitted request, whose permit was used up in forwarding it.
+    pub fn permitted(context: Context<'_>, decision: &Decision) -> Self {
+        Self::build(context, "allow", Reason::PolicyPermit, "", &decision.identity, decision.verdict.as_ref())
+    }
+
+    /// The record of a request the gate answered itself.
+    pub fn own(context: Context<'_>, reason: Reason) -> Self {
+        let word = if reason == Reason::GateHealth { "allow" } else { "deny" };
+        Self::build(context, word, reason, "", &Identity::Anonymous, None)
+    }
+
+    fn build(
+        context: Context<'_>,
+        decision: &'static str,
+        reason: Reason,
+        detail: &str,
+        identity: &Identity,
+        verdict: Option<&Verdict>,
+    ) -> Self {
+        let Context { time, id, trace, region, gate, request, status, timing, upstream } = context;
+        Self {
+            v: 1,
+            time: time.to_string(),
+            decision_id: id.as_str().to_owned(),
+            trace_id: trace.trace_id().to_owned(),
+            region: clean(region),
+            policy_digest: gate.map(|g| g.policy_digest().to_string()),
+            schema_digest: gate.map(|g| g.schema_digest().to_string()),
+            decision,
+            reason: reason.code(),
+            detail: clean(detail),
+            status,
+            policies: verdict.map(|v| v.determining.iter().map(policy).collect()).unwrap_or_default(),
+            errors: verdict.map(|v| v.errors.iter().map(|e| clean(e)).collect()).unwrap_or_default(),
+            identity: token(identity),
+            cedar: verdict.map(|v| Cedar { principal: clean(&v.principal), action: clean(&v.action), resource: clean(&v.resource) }),
+            request,
+            upstream: upstream.map(|u| match u {
+                Upstream::Status(status) => UpstreamView::Status(status),
+                Upstream::Failed(denial) => UpstreamView::Error { reason: denial.reason.code(), detail: clean(&denial.detail) },
+            }),
+            timing_us: timing,
+        }
+    }
+
+    /// The record as one line, with its line end.
+    pub fn to_line(&self) -> String {
+        // A record is strings and numbers, which always serialise; if that ever changes, a record that says so is
+        // better than none.
+        let mut line = serde_json::to_string(self).unwrap_or_else(|e| {
+            format!(r#"{{"v":1,"decision":"{}","reason":"system.internal","detail":"record: {:?}"}}"#, self.decision, e.classify())
+        });
+        line.push('\n');
+        line
+    }
+}
+
+fn policy(policy: &PolicyRef) -> Policy {
+    let PolicyRef { id, reason, owner, control } = policy;
+    let text = |value: &Option<String>| value.as_deref().map(clean);
+    Policy { id: clean(id), reason: text(reason), owner: text(owner), control: text(control) }
+}
+
+fn token(identity: &Identity) -> Option<Token> {
+    match identity {
+        Identity::Anonymous => None,
+        Identity::Token(token) => {
+            let TokenIdentity { issuer, subject, key_id, algorithm, token_id, .. } = token.as_ref();
+            Some(Token {
+                issuer: clean(issuer),
+                subject: clean(subject),
+                kid: key_id.as_deref().map(clean),
+                alg: algorithm,
+                token_id: token_id.as_deref().map(clean),
+            })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Context, Record, RequestView, Timing};
+    use crate::audit::{DecisionId, Entropy, Timestamp, TraceIds};
+    use crate::decision::{Decision, Denial, Reason, UnixTime};
+    use crate::request::RawRequest;
+
+    fn line(raw: &RawRequest<'_>, denial: Denial) -> String {
+        let time = Timestamp { seconds: UnixTime(1_700_000_000), millis: 5 };
+        let entropy = Entropy([7; 34]);
+        let (id, trace) = (DecisionId::new(time, entropy), TraceIds::new(None, entropy));
+        let request = RequestView::of_raw(raw);
+        let context = Context {
+            time,
+            id: &id,
+            trace: &trace,
+            region: "local",
+            gate: None,
+            request,
+            status: 400,
+            timing: Timing::default(),
+            upstream: None,
+        };
+        Record::new(context, &Decision::denied(denial)).to_line()
+    }
+
+    #[test]
+    fn a_hostile_request_cannot_break_the_line_or_hide_in_it() {
+        let headers = [("host".to_owned(), b"a\xff\x1b[2J\n{}".to_vec())];
+        let raw = RawRequest {
+            method: "GET\r\n",
+            scheme: None,
+            authority: None,
+            path_with_query: Some("/\u{2028}\u{202e}?token=secret"),
+            headers: &headers,
+        };
+        let line = line(&raw, Denial::new(Reason::RequestPathCharacter, "x\ny"));
+        assert_eq!(line.matches('\n').count(), 1, "{line}");
+        assert!(!line.contains("secret"), "{line}");
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(value["request"]["path"], "/\\u{2028}\\u{202e}");
+        assert_eq!((&value["decision"], &value["reason"]), (&"deny".into(), &"request.path_character".into()));
+        assert_eq!(value["time"], "2023-11-14T22:13:20.005Z");
+    }
+}

@@ -1,0 +1,114 @@
+//! Between the runtime's resources and the gate's own values.
+
+use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Method, Request, Response, Scheme, Trailers};
+use spin_sdk::wasip3::{wit_future, wit_stream};
+use spin_sdk::wit_bindgen::{self, FutureReader};
+
+use crate::enforce::Answer;
+use crate::request::RawRequest;
+
+/// A request's head, copied out of the runtime.
+pub(super) struct Inbound {
+    method: String,
+    scheme: Option<&'static str>,
+    authority: Option<String>,
+    path_with_query: Option<String>,
+    headers: Vec<(String, Vec<u8>)>,
+}
+
+impl Inbound {
+    pub(super) fn new(request: &Request) -> Self {
+        Self {
+            method: method_name(request.get_method()),
+            scheme: match request.get_scheme() {
+                Some(Scheme::Http) => Some("http"),
+                Some(Scheme::Https) => Some("https"),
+                Some(Scheme::Other(_)) | None => None,
+            },
+            authority: request.get_authority(),
+            path_with_query: request.get_path_with_query(),
+            headers: request.get_headers().copy_all(),
+        }
+    }
+
+    pub(super) fn raw(&self) -> RawRequest<'_> {
+        RawRequest {
+            method: &self.method,
+            scheme: self.scheme,
+            authority: self.authority.as_deref(),
+            path_with_query: self.path_with_query.as_deref(),
+            headers: &self.headers,
+        }
+    }
+}
+
+fn method_name(method: Method) -> String {
+    match method {
+        Method::Get => "GET",
+        Method::Head => "HEAD",
+        Method::Post => "POST",
+        Method::Put => "PUT",
+        Method::Delete => "DELETE",
+        Method::Connect => "CONNECT",
+        Method::Options => "OPTIONS",
+        Method::Trace => "TRACE",
+        Method::Patch => "PATCH",
+        Method::Other(name) => return name,
+    }
+    .to_owned()
+}
+
+/// A response of the gate's own.
+pub(super) fn respond(answer: Answer) -> Response {
+    let Answer { status, headers, body } = answer;
+    let contents = (!body.is_empty()).then(|| {
+        let (mut writer, reader) = wit_stream::new();
+        wit_bindgen::spawn(async move {
+            // What is left over belongs to a client that went away.
+            drop(writer.write_all(body).await);
+        });
+        reader
+    });
+    let (response, _sent) = Response::new(fields(&headers), contents, no_trailers());
+    // Only a status outside 100 to 999 is refused, and ours are constants; the default of a new response is 200, so
+    // SECURITY: a refused status must not become a success.
+    if response.set_status_code(status).is_err() {
+        let _ = response.set_status_code(500);
+    }
+    response
+}
+
+/// Header fields of our own making or already checked. One the runtime refuses is left out rather than losing the message.
+pub(super) fn fields(headers: &[(String, Vec<u8>)]) -> Fields {
+    if let Ok(fields) = Fields::from_list(headers) {
+        return fields;
+    }
+    let fields = Fields::new();
+    for (name, value) in headers {
+        let _ = fields.append(name, value);
+    }
+    fields
+}
+
+/// Trailers of a message that has none.
+pub(super) fn no_trailers() -> FutureReader<Result<Option<Trailers>, ErrorCode>> {
+    // A future whose writer is dropped gives its default.
+    let (_, reader) = wit_future::new(|| Ok(None));
+    reader
+}
+
+/// Trailers for a message that is passed on: never the sender's, but its failure.
+///
+/// SECURITY: trailers are dropped, because they could carry the very fields that were filtered from the head. That the
+/// body was cut off is not: without it a truncated chunked body would look complete on the other side.
+pub(super) fn failure_only(
+    incoming: FutureReader<Result<Option<Trailers>, ErrorCode>>,
+) -> FutureReader<Result<Option<Trailers>, ErrorCode>> {
+    let (writer, reader) = wit_future::new(|| Err(ErrorCode::InternalError(None)));
+    wit_bindgen::spawn(async move {
+        let end = incoming.await.map(|_trailers| None);
+        // The reader may be gone with its connection.
+        let _ = writer.write(end).await;
+    });
+    reader
+}

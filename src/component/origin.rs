@@ -1,0 +1,155 @@
+//! The exchange with an HTTP origin: bodies stream both ways and never pass through the instance's memory, unless the
+//! gate has to look whether there is one.
+
+use spin_sdk::wasip3::http::client;
+use spin_sdk::wasip3::http::types::{ErrorCode, Method as WasiMethod, Request, RequestOptions, Response, Scheme};
+use spin_sdk::wasip3::{wit_future, wit_stream};
+use spin_sdk::wit_bindgen::{self, StreamReader, StreamResult};
+
+use super::exchange::{failure_only, fields};
+use super::settings::Timeouts;
+use crate::decision::{Denial, Reason};
+use crate::enforce::{Forwarded, response_headers};
+use crate::request::Method;
+
+/// How much of a body is looked at to learn whether there is one.
+const PEEK_BYTES: usize = 16 * 1024;
+
+/// Sends a permitted request on; the answer is the response for the client and its status.
+///
+/// # Errors
+/// A denial with a `system.origin_…` reason.
+pub(super) async fn send(inbound: Request, forwarded: Forwarded, timeouts: Timeouts, decision_id: &str) -> Result<(Response, u16), Denial> {
+    let Forwarded { method, path_with_query, https, authority, headers, content_length } = forwarded;
+    let (_consumed, consumed) = wit_future::new(|| Ok(()));
+    let (body, end) = Request::consume_body(inbound, consumed);
+    let body = match content_length {
+        Some(0) => None,
+        Some(_) => Some(body),
+        None => unsized_body(method, body).await,
+    };
+    let (request, _sent) = Request::new(fields(&headers), body, failure_only(end), Some(options(timeouts)));
+    let scheme = if https { Scheme::Https } else { Scheme::Http };
+    let built = request.set_method(&wasi_method(method)).is_ok()
+        && request.set_scheme(Some(&scheme)).is_ok()
+        && request.set_authority(Some(&authority)).is_ok()
+        && request.set_path_with_query(Some(&path_with_query)).is_ok();
+    if !built {
+        // SECURITY: never send a request that differs from the one that was decided on.
+        return Err(Denial::new(Reason::SystemInternal, "the runtime refused the request for the origin"));
+    }
+    let response = client::send(request).await.map_err(failed)?;
+    relay(response, decision_id)
+}
+
+/// Passes the origin's response on.
+fn relay(inbound: Response, decision_id: &str) -> Result<(Response, u16), Denial> {
+    let status = inbound.get_status_code();
+    if !(200..=599).contains(&status) {
+        return Err(Denial::new(Reason::SystemOriginInvalid, format!("status {status}")));
+    }
+    let headers = response_headers(inbound.get_headers().copy_all(), decision_id);
+    let (_consumed, consumed) = wit_future::new(|| Ok(()));
+    let (body, end) = Response::consume_body(inbound, consumed);
+    let (response, _sent) = Response::new(fields(&headers), Some(body), failure_only(end));
+    if response.set_status_code(status).is_err() {
+        return Err(Denial::new(Reason::SystemOriginInvalid, format!("status {status}")));
+    }
+    Ok((response, status))
+}
+
+/// The body of a request that does not say how long it is.
+///
+/// Methods that usually have none are looked at: sent on as an empty stream, a `GET` would reach the origin as chunked,
+/// which many refuse.
+async fn unsized_body(method: Method, mut body: StreamReader<u8>) -> Option<StreamReader<u8>> {
+    if matches!(method, Method::Post | Method::Put | Method::Patch) {
+        return Some(body);
+    }
+    let (mut result, mut chunk) = body.read(Vec::with_capacity(PEEK_BYTES)).await;
+    while chunk.is_empty() {
+        if matches!(result, StreamResult::Dropped | StreamResult::Cancelled) {
+            return None;
+        }
+        (result, chunk) = body.read(chunk).await;
+    }
+    let (mut writer, reader) = wit_stream::new();
+    wit_bindgen::spawn(async move {
+        loop {
+            // Bytes left over: the origin went away, nobody is there for the rest.
+            if !writer.write_all(chunk).await.is_empty() || matches!(result, StreamResult::Dropped) {
+                return;
+            }
+            (result, chunk) = body.read(Vec::with_capacity(PEEK_BYTES)).await;
+        }
+    });
+    Some(reader)
+}
+
+fn options(timeouts: Timeouts) -> RequestOptions {
+    let Timeouts { connect, first_byte, between_bytes } = timeouts;
+    let options = RequestOptions::new();
+    // A runtime that does not support one of them has its own bound.
+    let _ = options.set_connect_timeout(Some(connect));
+    let _ = options.set_first_byte_timeout(Some(first_byte));
+    let _ = options.set_between_bytes_timeout(Some(between_bytes));
+    options
+}
+
+const fn wasi_method(method: Method) -> WasiMethod {
+    match method {
+        Method::Get => WasiMethod::Get,
+        Method::Head => WasiMethod::Head,
+        Method::Options => WasiMethod::Options,
+        Method::Post => WasiMethod::Post,
+        Method::Put => WasiMethod::Put,
+        Method::Patch => WasiMethod::Patch,
+        Method::Delete => WasiMethod::Delete,
+    }
+}
+
+/// What a failure of the exchange means. Exhaustive: a new error code must be thought about.
+fn failed(error: ErrorCode) -> Denial {
+    let reason = match &error {
+        ErrorCode::ConnectionTimeout
+        | ErrorCode::ConnectionReadTimeout
+        | ErrorCode::ConnectionWriteTimeout
+        | ErrorCode::HttpResponseTimeout
+        | ErrorCode::DnsTimeout => Reason::SystemOriginTimeout,
+        ErrorCode::DnsError(_)
+        | ErrorCode::DestinationNotFound
+        | ErrorCode::DestinationUnavailable
+        | ErrorCode::DestinationIpProhibited
+        | ErrorCode::DestinationIpUnroutable
+        | ErrorCode::ConnectionRefused
+        | ErrorCode::ConnectionTerminated
+        | ErrorCode::ConnectionLimitReached
+        | ErrorCode::TlsProtocolError
+        | ErrorCode::TlsCertificateError
+        | ErrorCode::TlsAlertReceived(_)
+        | ErrorCode::HttpRequestDenied
+        | ErrorCode::LoopDetected
+        | ErrorCode::ConfigurationError
+        | ErrorCode::InternalError(_) => Reason::SystemOriginUnreachable,
+        ErrorCode::HttpRequestLengthRequired
+        | ErrorCode::HttpRequestBodySize(_)
+        | ErrorCode::HttpRequestMethodInvalid
+        | ErrorCode::HttpRequestUriInvalid
+        | ErrorCode::HttpRequestUriTooLong
+        | ErrorCode::HttpRequestHeaderSectionSize(_)
+        | ErrorCode::HttpRequestHeaderSize(_)
+        | ErrorCode::HttpRequestTrailerSectionSize(_)
+        | ErrorCode::HttpRequestTrailerSize(_)
+        | ErrorCode::HttpResponseIncomplete
+        | ErrorCode::HttpResponseHeaderSectionSize(_)
+        | ErrorCode::HttpResponseHeaderSize(_)
+        | ErrorCode::HttpResponseBodySize(_)
+        | ErrorCode::HttpResponseTrailerSectionSize(_)
+        | ErrorCode::HttpResponseTrailerSize(_)
+        | ErrorCode::HttpResponseTransferCoding(_)
+        | ErrorCode::HttpResponseContentCoding(_)
+        | ErrorCode::HttpUpgradeFailed
+        | ErrorCode::HttpProtocolError => Reason::SystemOriginInvalid,
+    };
+    Denial::new(reason, error.to_string())
+}

@@ -1,0 +1,32 @@
+//! The sealed gate: loaded once while sealing, then part of the module's memory for ever.
+
+use std::sync::OnceLock;
+
+use serde_json::json;
+
+use crate::bundle::{Bundle, Gate};
+
+// INVARIANT: written only by `initialize`, which sealing calls before the snapshot and which the sealed component no
+// longer exports. A running instance can only read it.
+static GATE: OnceLock<Gate> = OnceLock::new();
+
+/// Loads the gate. Sealing calls this natively hosted, once.
+///
+/// # Errors
+/// The report of the bundle's problems, as text; or that the component is sealed already.
+pub(super) fn initialize(files: Vec<(String, Vec<u8>)>) -> Result<String, String> {
+    let bundle: Bundle = files.into_iter().collect();
+    let gate = Gate::load(&bundle).map_err(|report| report.to_string())?;
+    let summary = json!({
+        "policy_digest": gate.policy_digest().to_string(),
+        "schema_digest": gate.schema_digest().to_string(),
+        "policies": gate.policy().len(),
+    });
+    GATE.set(gate).map_err(|_| "the component is sealed already".to_owned())?;
+    Ok(summary.to_string())
+}
+
+/// The gate; `None` when the component was never sealed.
+pub(super) fn gate() -> Option<&'static Gate> {
+    GATE.get()
+}

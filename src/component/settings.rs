@@ -1,0 +1,95 @@
+//! What a deployment configures: Spin variables, read at most once a second.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use spin_sdk::variables::{self, Error};
+use spin_sdk::wasip3::clocks::monotonic_clock;
+
+use crate::enforce::Origin;
+use crate::limits;
+use crate::request::Proxies;
+
+/// How long settings are believed. A variable is a host call, and may be a network call of the runtime's provider.
+const LIFETIME_NS: u64 = 1_000_000_000;
+
+/// The values of the component's variables.
+#[derive(Debug)]
+pub(super) struct Settings {
+    /// Where permitted requests go, or why that is unusable. Kept as a value: it only matters to a permitted request.
+    pub(super) origin: Result<Origin, String>,
+    pub(super) region: String,
+    pub(super) proxies: Proxies,
+    pub(super) timeouts: Timeouts,
+}
+
+/// Timeouts of the exchange with the origin, in nanoseconds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Timeouts {
+    pub(super) connect: u64,
+    pub(super) first_byte: u64,
+    pub(super) between_bytes: u64,
+}
+
+thread_local! {
+    static CACHE: RefCell<Option<(u64, Rc<Settings>)>> = const { RefCell::new(None) };
+}
+
+/// The current settings.
+///
+/// # Errors
+/// Which variable is unusable, for the record.
+pub(super) async fn current() -> Result<Rc<Settings>, String> {
+    let now = monotonic_clock::now();
+    let cached = CACHE.with_borrow(|cache| match cache {
+        Some((read_at, settings)) if now.saturating_sub(*read_at) < LIFETIME_NS => Some(settings.clone()),
+        _ => None,
+    });
+    if let Some(settings) = cached {
+        return Ok(settings);
+    }
+    let settings = Rc::new(read().await?);
+    CACHE.with_borrow_mut(|cache| *cache = Some((now, settings.clone())));
+    Ok(settings)
+}
+
+async fn read() -> Result<Settings, String> {
+    let origin = match get("origin").await? {
+        Some(text) => Origin::parse(&text).map_err(|e| e.to_string()),
+        None => Err("variable `origin` is not set".to_owned()),
+    };
+    let region = get("edge_region").await?.unwrap_or_else(|| "local".to_owned());
+    let trusted_hops = number("trusted_hops", 0).await?;
+    let trusted_hops = usize::try_from(trusted_hops)
+        .ok()
+        .filter(|hops| *hops <= limits::TRUSTED_HOPS)
+        .ok_or_else(|| format!("variable `trusted_hops` must be at most {}", limits::TRUSTED_HOPS))?;
+    let timeouts = Timeouts {
+        connect: millis("origin_connect_timeout_ms", 2_000).await?,
+        first_byte: millis("origin_first_byte_timeout_ms", 15_000).await?,
+        between_bytes: millis("origin_between_bytes_timeout_ms", 15_000).await?,
+    };
+    Ok(Settings { origin, region, proxies: Proxies { trusted_hops }, timeouts })
+}
+
+/// A variable; `None` when the manifest has none of that name, or it is empty.
+async fn get(name: &str) -> Result<Option<String>, String> {
+    match variables::get(name).await {
+        Ok(value) if value.is_empty() => Ok(None),
+        Ok(value) => Ok(Some(value)),
+        Err(Error::Undefined(_)) => Ok(None),
+        Err(Error::InvalidName(_) | Error::Provider(_) | Error::Other(_)) => Err(format!("variable `{name}` could not be read")),
+    }
+}
+
+async fn number(name: &str, default: u64) -> Result<u64, String> {
+    match get(name).await? {
+        None => Ok(default),
+        Some(text) => text.parse().map_err(|_| format!("variable `{name}` must be a whole number")),
+    }
+}
+
+async fn millis(name: &str, default: u64) -> Result<u64, String> {
+    let value = number(name, default).await?;
+    if value == 0 { Err(format!("variable `{name}` must not be 0")) } else { Ok(value.saturating_mul(1_000_000)) }
+}

@@ -1,0 +1,143 @@
+//! What the origin receives, and what the client receives from it.
+
+use super::names::{is_kept_from_client, is_kept_from_origin, listed_by_connection};
+use super::{DECISION_ID, Origin};
+use crate::audit::TraceIds;
+use crate::bundle::Gate;
+use crate::decision::Permit;
+use crate::request::{Facts, Method};
+
+/// What the shell adds to a permit to carry it on.
+#[derive(Debug)]
+pub struct Onward<'a> {
+    /// The decision's id.
+    pub decision_id: &'a str,
+    /// The gate that decided.
+    pub gate: &'a Gate,
+    /// The trace.
+    pub trace: &'a TraceIds,
+}
+
+/// A request as the origin will see it, apart from its body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forwarded {
+    /// The method that was decided on.
+    pub method: Method,
+    /// The bytes of path and query that were decided on.
+    pub path_with_query: String,
+    /// Whether to use TLS.
+    pub https: bool,
+    /// Host and port of the origin.
+    pub authority: String,
+    /// All header fields.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// `content-length` of the request, when it names one.
+    pub content_length: Option<u64>,
+}
+
+/// Turns a permit into the request for the origin. Takes the permit by value: it is used up.
+///
+/// Identity headers are written after everything a caller sent was filtered, so they are inserted or absent, never
+/// passed through.
+pub fn forward(permit: Permit, facts: &Facts, origin: &Origin, onward: &Onward<'_>) -> Forwarded {
+    let listed = listed_by_connection(&facts.headers);
+    let mut headers: Vec<(String, Vec<u8>)> =
+        facts.headers.iter().filter(|(name, _)| !is_kept_from_origin(name) && !listed.contains(name)).cloned().collect();
+    let mut set = |name: &str, value: &str| headers.push((name.to_owned(), value.as_bytes().to_vec()));
+    set("cedargate-principal", &visible_ascii(permit.principal()));
+    set(DECISION_ID, onward.decision_id);
+    set("cedargate-policy-digest", &onward.gate.policy_digest().to_string());
+    if let Some(client) = facts.client {
+        set("x-forwarded-for", &client.to_string());
+    }
+    let host = match facts.port {
+        Some(port) => format!("{}:{port}", facts.host),
+        None => facts.host.clone(),
+    };
+    set("x-forwarded-host", &host);
+    set("x-forwarded-proto", if facts.https { "https" } else { "http" });
+    set("traceparent", &onward.trace.traceparent());
+    if let Some(state) = onward.trace.tracestate() {
+        set("tracestate", state);
+    }
+    Forwarded {
+        method: permit.method(),
+        path_with_query: permit.path_with_query().to_owned(),
+        https: origin.https(),
+        authority: origin.authority().to_owned(),
+        content_length: facts.header("content-length").and_then(|value| value.parse().ok()),
+        headers,
+    }
+}
+
+/// The origin's response fields as the client sees them.
+pub fn response_headers(origin: Vec<(String, Vec<u8>)>, decision_id: &str) -> Vec<(String, Vec<u8>)> {
+    let listed = listed_by_connection(&origin);
+    let mut headers: Vec<_> =
+        origin.into_iter().filter(|(name, _)| !is_kept_from_client(name) && !listed.contains(&name.to_ascii_lowercase())).collect();
+    headers.push((DECISION_ID.to_owned(), decision_id.as_bytes().to_vec()));
+    headers
+}
+
+/// `text` with everything but visible ASCII and spaces written as Cedar escapes it (`\u{…}`), so that any principal fits a
+/// header field. Cedar's own form already escapes `"` and `\`, so two principals never become the same text.
+fn visible_ascii(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_ascii_graphic() || c == ' ' { out.push(c) } else { out.extend(c.escape_unicode()) }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_kept_from_client, is_kept_from_origin, response_headers, visible_ascii};
+
+    #[test]
+    fn what_only_the_gate_may_say_does_not_pass_through() {
+        for name in [
+            "Cedargate-Principal",
+            "cedargate_principal",
+            "cedargate-anything",
+            "spin-client-addr",
+            "spin_client_addr",
+            "client-cert",
+            "client-cert-chain",
+            "x-forwarded-client-cert",
+            "X-Forwarded-For",
+            "x_forwarded_for",
+            "forwarded",
+            "x-real-ip",
+            "transfer-encoding",
+            "te",
+            "upgrade",
+            "x-http-method-override",
+            "x-original-url",
+            "traceparent",
+        ] {
+            assert!(is_kept_from_origin(name), "{name}");
+        }
+        for name in
+            ["accept", "authorization", "cookie", "content-type", "content-length", "x-request-id", "range", "x-forward", "client", "spin"]
+        {
+            assert!(!is_kept_from_origin(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_origin_cannot_speak_for_the_gate_or_send_clients_past_it() {
+        for name in ["cedargate-decision-id", "alt-svc", "connection", "transfer-encoding"] {
+            assert!(is_kept_from_client(name), "{name}");
+        }
+        let headers = response_headers(
+            vec![("Connection".into(), b"X-Inner, close".to_vec()), ("x-inner".into(), b"1".to_vec()), ("etag".into(), b"2".to_vec())],
+            "id",
+        );
+        assert_eq!(headers, [("etag".to_owned(), b"2".to_vec()), ("cedargate-decision-id".to_owned(), b"id".to_vec())]);
+    }
+
+    #[test]
+    fn a_principal_fits_a_header() {
+        assert_eq!(visible_ascii("Gate::User::\"dev/Zoë\""), "Gate::User::\"dev/Zo\\u{eb}\"");
+    }
+}

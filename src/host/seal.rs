@@ -1,0 +1,263 @@
+//! Base component and bundle to sealed component.
+//!
+//! The bundle is loaded twice by the same code: natively, for good diagnostics, and inside the component, whose memory is
+//! then snapshotted. The component runs with no network, no files, no environment, and with clocks and randomness that
+//! never change, so that the same input gives the same bytes.
+
+use std::fmt;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use serde::Deserialize;
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, Linker, ResourceTable, ResourceType};
+use wasmtime::{Engine, Store, bail, format_err};
+use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
+use wasmtime_wasi::{Deterministic, HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wizer::{WasmtimeWizerComponent, Wizer};
+
+use super::section::{self, Description};
+use crate::bundle::{Bundle, Digest, Gate, Report};
+
+/// The export that loads a bundle: the world `sealable` in `wit/gate.wit`.
+const INITIALIZE: &str = "initialize";
+/// The time a component being sealed sees: 2020-01-01T00:00:00Z, for ever.
+const SEALING_TIME: Duration = Duration::from_secs(1_577_836_800);
+/// What a component being sealed gets for randomness.
+///
+/// SECURITY: hash seeds drawn while sealing are in the file for all to read. Whatever a caller controls must draw fresh
+/// ones when serving.
+const SEALING_SEED: u128 = 0x6365_6461_7267_6174_652d_7365_616c_6564;
+/// How much of what the component says on standard error is kept for a diagnostic.
+const STDERR_BYTES: usize = 64 * 1024;
+
+/// A sealed component and what was sealed into it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sealed {
+    /// The component, ready for Spin or for this host.
+    pub component: Vec<u8>,
+    /// The digest of the bundle.
+    pub policy_digest: Digest,
+    /// The digest of the schema file.
+    pub schema_digest: Digest,
+    /// How many policies.
+    pub policies: usize,
+}
+
+impl fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { component, policy_digest, schema_digest, policies } = self;
+        write!(f, "Sealed {{ {} bytes, policies {policy_digest}, schema {schema_digest}, {policies} }}", component.len())
+    }
+}
+
+/// Why a bundle could not be sealed.
+#[derive(Debug, thiserror::Error)]
+pub enum SealError {
+    /// The bundle has problems.
+    #[error("the bundle cannot be sealed:\n{0}")]
+    Bundle(Report),
+    /// The component found problems which the native loader did not: the base component is of another version.
+    #[error("the base component refuses the bundle: {0}")]
+    Invalid(String),
+    /// The component loaded something else than the native loader did: the base component is of another version.
+    #[error("the base component and this command disagree about the {what}: `{component}` and `{native}`")]
+    Mismatch {
+        /// What they disagree about.
+        what: &'static str,
+        /// What the component said.
+        component: String,
+        /// What this command said.
+        native: String,
+    },
+    /// The base component was sealed before.
+    #[error("the component is sealed already (policy digest `{}`): seal the base component instead", .0.policy_digest)]
+    AlreadySealed(Box<Description>),
+    /// The bytes are not a base component.
+    #[error("not a base component: {0}")]
+    NotSealable(String),
+    /// The component could not be run.
+    #[error("the component failed while it was sealed: {0}")]
+    Failed(String),
+}
+
+/// Seals `bundle` into the component `base`. The same input gives the same bytes.
+///
+/// # Errors
+/// See [`SealError`].
+pub fn seal(base: &[u8], bundle: &Bundle) -> Result<Sealed, SealError> {
+    if let Some(description) = describe(base) {
+        return Err(SealError::AlreadySealed(Box::new(description)));
+    }
+    if !section::is_component(base) {
+        return Err(SealError::NotSealable("the file is not a WebAssembly component".into()));
+    }
+    let gate = Gate::load(bundle).map_err(SealError::Bundle)?;
+    let (mut component, told) = initialize_apart(base, bundle)?;
+    let policy_digest = gate.policy_digest();
+    let schema_digest = gate.schema_digest();
+    agree("policy digest", &told.policy_digest, &policy_digest)?;
+    agree("schema digest", &told.schema_digest, &schema_digest)?;
+    let description = Description {
+        version: section::VERSION,
+        base_digest: Digest::of(base).to_string(),
+        policy_digest: told.policy_digest,
+        schema_digest: told.schema_digest,
+        policies: told.policies,
+    };
+    section::append(&mut component, &description).map_err(SealError::Failed)?;
+    Ok(Sealed { component, policy_digest, schema_digest, policies: told.policies })
+}
+
+/// What was sealed into a component, read from its custom section; `None` for one that was never sealed.
+pub fn describe(component: &[u8]) -> Option<Description> {
+    section::read(component)
+}
+
+/// SECURITY: a base component of another version could read a bundle differently than `check` did.
+fn agree(what: &'static str, component: &str, native: &Digest) -> Result<(), SealError> {
+    let native = native.to_string();
+    if component == native { Ok(()) } else { Err(SealError::Mismatch { what, component: component.to_owned(), native }) }
+}
+
+/// What the component says it loaded.
+#[derive(Deserialize)]
+struct Told {
+    policy_digest: String,
+    schema_digest: String,
+    policies: usize,
+}
+
+/// Runs the component on a thread of its own, so that sealing works inside and outside of an asynchronous runtime.
+fn initialize_apart(base: &[u8], bundle: &Bundle) -> Result<(Vec<u8>, Told), SealError> {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.map_err(|error| SealError::Failed(error.to_string()))?.block_on(initialize(base, bundle))
+        });
+        // The snapshotter panics where a component is not what it expects.
+        thread.join().unwrap_or_else(|_| Err(SealError::NotSealable("its state cannot be snapshotted".into())))
+    })
+}
+
+async fn initialize(base: &[u8], bundle: &Bundle) -> Result<(Vec<u8>, Told), SealError> {
+    let failed = |error: wasmtime::Error| SealError::Failed(format!("{error:#}"));
+    let unfit = |error: wasmtime::Error| SealError::NotSealable(format!("{error:#}"));
+    let engine = engine()?;
+    let wizer = Wizer::new();
+    let (context, instrumented) = wizer.instrument_component(base).map_err(unfit)?;
+    let component = Component::new(&engine, &instrumented).map_err(unfit)?;
+    if component.get_export_index(None, INITIALIZE).is_none() {
+        return Err(SealError::NotSealable(format!("it does not export `{INITIALIZE}`")));
+    }
+
+    let stderr = MemoryOutputPipe::new(STDERR_BYTES);
+    let mut store = Store::new(&engine, Room::new(stderr.clone()));
+    let mut linker = Linker::<Room>::new(&engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(failed)?;
+    wasmtime_wasi::p3::add_to_linker(&mut linker).map_err(failed)?;
+    wall_off(&mut linker, &engine, &component).map_err(unfit)?;
+
+    let said = |error: wasmtime::Error| {
+        let text = String::from_utf8_lossy(&stderr.contents()).trim().to_owned();
+        let cause = error.root_cause();
+        SealError::Failed(if text.is_empty() { cause.to_string() } else { format!("{cause}: {text}") })
+    };
+    let instance = linker.instantiate_async(&mut store, &component).await.map_err(said)?;
+    let files: Vec<(String, Vec<u8>)> = bundle.iter().map(|(path, bytes)| (path.to_owned(), bytes.to_owned())).collect();
+    let function = instance.get_typed_func::<(&[(String, Vec<u8>)],), (Result<String, String>,)>(&mut store, INITIALIZE).map_err(unfit)?;
+    let (answer,) = function.call_async(&mut store, (&files,)).await.map_err(said)?;
+    let told = answer.map_err(SealError::Invalid)?;
+    let told = serde_json::from_str(&told).map_err(|error| SealError::Failed(format!("its answer cannot be read: {error}")))?;
+    let snapshot = wizer.snapshot_component(&context, &mut WasmtimeWizerComponent { store: &mut store, instance }).await;
+    Ok((snapshot.map_err(failed)?, told))
+}
+
+/// The parts of WASI that a closed room has. Everything else a component imports, HTTP and Spin's interfaces above all, is a
+/// trap: a component that calls one while it is sealed is stopped.
+const FURNITURE: [&str; 6] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
+
+fn wall_off(linker: &mut Linker<Room>, engine: &Engine, component: &Component) -> wasmtime::Result<()> {
+    for (name, item) in component.component_type().imports(engine) {
+        if FURNITURE.iter().any(|prefix| name.starts_with(prefix)) {
+            continue;
+        }
+        let ComponentItem::ComponentInstance(interface) = item.ty else {
+            bail!("it imports `{name}`, which is not an interface");
+        };
+        let mut walled = linker.instance(name)?;
+        for (item_name, item) in interface.exports(engine) {
+            let stopped = move |name: String| format_err!("it calls `{name}`, which a component being sealed must not");
+            let full = format!("{name}#{item_name}");
+            match item.ty {
+                ComponentItem::ComponentFunc(function) if function.async_() => {
+                    walled.func_new_concurrent(item_name, move |_, _, _, _| {
+                        let error = stopped(full.clone());
+                        Box::pin(async move { Err(error) })
+                    })?;
+                }
+                ComponentItem::ComponentFunc(_) => walled.func_new(item_name, move |_, _, _, _| Err(stopped(full.clone())))?,
+                ComponentItem::Resource(_) => walled.resource(item_name, ResourceType::host::<()>(), |_, _| Ok(()))?,
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+fn engine() -> Result<Engine, SealError> {
+    static ENGINE: OnceLock<Result<Engine, String>> = OnceLock::new();
+    ENGINE.get_or_init(super::engine::sealing).clone().map_err(SealError::Failed)
+}
+
+/// The closed room a component is sealed in.
+struct Room {
+    wasi: WasiCtx,
+    table: ResourceTable,
+}
+
+impl Room {
+    fn new(stderr: MemoryOutputPipe) -> Self {
+        let seed = SEALING_SEED.to_be_bytes().to_vec();
+        let wasi = WasiCtx::builder()
+            .stderr(stderr)
+            .secure_random(Deterministic::new(seed.clone()))
+            .insecure_random(Deterministic::new(seed))
+            .insecure_random_seed(SEALING_SEED)
+            .wall_clock(Stopped)
+            .monotonic_clock(Stopped)
+            .allow_tcp(false)
+            .allow_udp(false)
+            .build();
+        Self { wasi, table: ResourceTable::new() }
+    }
+}
+
+impl WasiView for Room {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+/// Clocks that do not run.
+struct Stopped;
+
+impl HostWallClock for Stopped {
+    fn resolution(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    fn now(&self) -> Duration {
+        SEALING_TIME
+    }
+}
+
+impl HostMonotonicClock for Stopped {
+    fn resolution(&self) -> u64 {
+        1
+    }
+
+    fn now(&self) -> u64 {
+        0
+    }
+}

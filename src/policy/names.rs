@@ -1,0 +1,67 @@
+//! The names the gate itself uses in namespace `Gate`.
+
+use std::str::FromStr;
+
+use cedar_policy::{EntityId, EntityTypeName, EntityUid};
+
+use crate::identity::{Identity, PrincipalKind};
+
+/// The entity types the gate makes entities of. A schema must declare them, and no route may map to one.
+pub(super) const TYPES: [&str; 6] = ["User", "Workload", "Anonymous", "Group", "Role", "Path"];
+/// Declared for later; no route may map to it.
+pub(super) const SIGNED_URL: &str = "SignedUrl";
+/// The only entity of type `Gate::Anonymous`.
+const ANONYMOUS_ID: &str = "anonymous";
+
+/// The gate's entity types, parsed once.
+#[derive(Debug, Clone)]
+pub(super) struct Names {
+    pub(super) user: EntityTypeName,
+    pub(super) workload: EntityTypeName,
+    pub(super) anonymous: EntityTypeName,
+    pub(super) group: EntityTypeName,
+    pub(super) role: EntityTypeName,
+    pub(super) path: EntityTypeName,
+    action: EntityTypeName,
+}
+
+impl Names {
+    /// Never `None`: the names are constants and identifiers.
+    pub(super) fn new() -> Option<Self> {
+        Some(Self {
+            user: type_name("User")?,
+            workload: type_name("Workload")?,
+            anonymous: type_name("Anonymous")?,
+            group: type_name("Group")?,
+            role: type_name("Role")?,
+            path: type_name("Path")?,
+            action: type_name("Action")?,
+        })
+    }
+
+    /// `Gate::Action::"<name>"`.
+    pub(super) fn action(&self, name: &str) -> EntityUid {
+        uid(&self.action, name)
+    }
+
+    /// The Cedar principal an identity stands for.
+    pub(super) fn principal(&self, identity: &Identity) -> EntityUid {
+        match identity {
+            Identity::Anonymous => uid(&self.anonymous, ANONYMOUS_ID),
+            Identity::Token(token) => match token.kind {
+                PrincipalKind::User => uid(&self.user, &token.principal),
+                PrincipalKind::Workload => uid(&self.workload, &token.principal),
+            },
+        }
+    }
+}
+
+/// `Gate::<name>`, when `name` is an identifier.
+pub(super) fn type_name(name: &str) -> Option<EntityTypeName> {
+    EntityTypeName::from_str(&format!("Gate::{name}")).ok()
+}
+
+/// The entity of this type and id.
+pub(super) fn uid(of: &EntityTypeName, id: &str) -> EntityUid {
+    EntityUid::from_type_name_and_id(of.clone(), EntityId::new(id))
+}

@@ -1,0 +1,133 @@
+//! Tests of the store as a whole, over the repository's own `policies/`.
+
+mod authorize;
+mod facts;
+mod matrix;
+mod problems;
+mod random;
+
+use std::path::Path;
+
+use super::context::sample_token;
+use super::store::Question;
+use super::{PolicyStore, Verdict};
+use crate::bundle::{Bundle, Report};
+use crate::decision::UnixTime;
+use crate::identity::{Identity, PrincipalKind, TokenIdentity};
+use crate::request::Method;
+
+/// Wednesday 2025-01-01 10:00 UTC.
+pub(super) const WEDNESDAY: UnixTime = UnixTime(1_735_725_600);
+
+/// The repository's own policies, as the files reader gives them.
+pub(super) fn bundle() -> Bundle {
+    fn add(bundle: &mut Bundle, folder: &Path, name: &str) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let entry = entry.unwrap();
+            let path = format!("{name}/{}", entry.file_name().to_str().unwrap());
+            if entry.file_type().unwrap().is_dir() {
+                if path != "policies/tests" {
+                    add(bundle, &entry.path(), &path);
+                }
+            } else {
+                bundle.insert(path, std::fs::read(entry.path()).unwrap());
+            }
+        }
+    }
+    let mut bundle = Bundle::default();
+    add(&mut bundle, &Path::new(env!("CARGO_MANIFEST_DIR")).join("policies"), "policies");
+    bundle
+}
+
+/// A small bundle: the repository's schema, with `policies` as the only policies.
+pub(super) fn with_policies(policies: &str) -> Bundle {
+    let whole = bundle();
+    let mut bundle = Bundle::default();
+    bundle.insert(PolicyStore::SCHEMA, whole.get(PolicyStore::SCHEMA).unwrap());
+    bundle.insert("policies/a.cedar", policies);
+    bundle
+}
+
+pub(super) fn load(bundle: &Bundle) -> PolicyStore {
+    let mut report = Report::default();
+    let store = PolicyStore::load(bundle, &mut report);
+    assert!(report.is_empty(), "{report}");
+    store.unwrap()
+}
+
+/// A token of the dev issuer.
+pub(super) fn token(subject: &str, groups: &[&str], scopes: &[&str]) -> TokenIdentity {
+    let list = |items: &[&str]| items.iter().map(|item| (*item).to_owned()).collect();
+    TokenIdentity {
+        issuer_name: "dev".to_owned(),
+        issuer: "https://dev.cedargate.invalid/".to_owned(),
+        principal: format!("dev/{subject}"),
+        subject: subject.to_owned(),
+        groups: list(groups),
+        scopes: list(scopes),
+        audience: vec!["cedargate".to_owned()],
+        issued_at: Some(UnixTime(WEDNESDAY.0 - 60)),
+        expires_at: UnixTime(WEDNESDAY.0 + 3_540),
+        ..sample_token(PrincipalKind::User, false)
+    }
+}
+
+pub(super) fn user(subject: &str, groups: &[&str], scopes: &[&str]) -> Identity {
+    Identity::Token(Box::new(token(subject, groups, scopes)))
+}
+
+/// A request that can be changed bit by bit.
+#[derive(Debug, Clone)]
+pub(super) struct Asking {
+    pub(super) method: Method,
+    pub(super) segments: Vec<String>,
+    pub(super) parameters: Vec<(String, String)>,
+    pub(super) headers: Vec<(String, Vec<u8>)>,
+    pub(super) client: Option<&'static str>,
+    pub(super) now: UnixTime,
+}
+
+impl Asking {
+    pub(super) fn new(method: &str, path: &str) -> Self {
+        Self {
+            method: Method::from_name(method).unwrap(),
+            segments: path.split('/').filter(|segment| !segment.is_empty()).map(str::to_owned).collect(),
+            parameters: vec![],
+            headers: vec![],
+            client: Some("10.1.2.3"),
+            now: WEDNESDAY,
+        }
+    }
+
+    pub(super) fn from(mut self, client: Option<&'static str>) -> Self {
+        self.client = client;
+        self
+    }
+
+    pub(super) fn header(mut self, name: &str, value: &[u8]) -> Self {
+        self.headers.push((name.to_owned(), value.to_vec()));
+        self
+    }
+
+    pub(super) fn at(mut self, seconds: i64) -> Self {
+        self.now = UnixTime(seconds);
+        self
+    }
+
+    pub(super) fn ask(&self, store: &PolicyStore, identity: &Identity) -> Verdict {
+        let question = Question {
+            method: self.method,
+            https: false,
+            host: "api.example.com",
+            segments: &self.segments,
+            parameters: &self.parameters,
+            client: self.client.map(|client| client.parse().unwrap()),
+            headers: &self.headers,
+        };
+        store.ask(question, identity, self.now)
+    }
+}
+
+pub(super) fn ids(verdict: &Verdict) -> Vec<&str> {
+    verdict.determining.iter().map(|policy| policy.id.as_str()).collect()
+}

@@ -1,0 +1,12 @@
+//! One module per question asked of the gate.
+
+mod support;
+
+mod concurrency;
+mod denials;
+mod faults;
+mod forwarding;
+mod malformed;
+mod records;
+mod streaming;
+mod tokens;

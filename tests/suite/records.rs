@@ -1,0 +1,101 @@
+//! Records: one for every request, complete, and safe to print.
+
+use std::collections::BTreeSet;
+
+use cedargate::decision::Reason;
+use serde_json::Value;
+
+use super::support::client::Request;
+use super::support::gate::{Expect, gate, root};
+use super::support::token::Token;
+
+const PATH: &str = "/api/documents/1";
+
+#[test]
+fn an_allowed_request_is_recorded_with_everything_that_decided_it() {
+    let token = Token::dev(gate().now, "alice").groups(&["readers"]).make();
+    let answer = gate().check("allowed", &Request::get("/api/documents/1?secret=value").bearer(&token), &Expect::allowed());
+    answer.with_record(|record| {
+        let members: BTreeSet<&str> = record.as_object().unwrap().keys().map(String::as_str).collect();
+        for member in ["v", "time", "decision_id", "trace_id", "region", "policy_digest", "schema_digest", "decision", "reason", "status", "policies", "identity", "cedar", "request", "timing_us", "upstream"] {
+            assert!(members.contains(member), "{member}: {record}");
+        }
+        assert_eq!(record["v"], 1);
+        assert_eq!(record["identity"]["issuer"], "https://dev.cedargate.invalid/");
+        assert_eq!(record["cedar"]["principal"], "Gate::User::\"dev/alice\"");
+        assert!(record["cedar"]["resource"].as_str().unwrap().starts_with("Gate::Document::"), "{record}");
+        assert_eq!((&record["request"]["method"], &record["request"]["path"]), (&"GET".into(), &PATH.into()));
+        assert_eq!((&record["request"]["host"], &record["request"]["client"]), (&"api.example.com".into(), &"127.0.0.1".into()));
+        assert_eq!(record["region"], if gate().is_local() { "local".into() } else { record["region"].clone() });
+        let policies = record["policies"].as_array().unwrap();
+        assert!(!policies.is_empty() && policies.iter().all(|p| p["id"].is_string()), "{record}");
+        assert!(record["timing_us"]["identity"].is_u64() && record["timing_us"]["policy"].is_u64());
+        if gate().is_local() {
+            assert_eq!(record["time"], "2027-01-13T10:00:00.000Z");
+        }
+        // The same digest everywhere it is shown.
+        let health = Request::get("/.well-known/cedargate/health").send(gate().addr).json();
+        assert_eq!((&record["policy_digest"], &record["schema_digest"]), (&health["policy_digest"], &health["schema_digest"]));
+        let line = record.to_string();
+        assert!(!line.contains(&token) && !line.contains(token.rsplit_once('.').unwrap().1) && !line.contains("secret"), "{line}");
+    });
+}
+
+#[test]
+fn a_refused_token_is_recorded_without_the_token() {
+    let token = Token::dev(gate().now - 100_000, "alice").make();
+    let answer = gate().check("expired", &Request::get(PATH).bearer(&token), &Expect::refused(401, "jwt.expired"));
+    answer.with_record(|record| {
+        // Nothing an unverified token says is recorded as an identity.
+        assert_eq!((&record["identity"], &record["cedar"]), (&Value::Null, &Value::Null));
+        let line = record.to_string();
+        assert!(token.split('.').all(|part| !line.contains(part)), "{line}");
+    });
+}
+
+#[test]
+fn hostile_text_stays_text() {
+    let token = Token::dev(gate().now, "a\u{202e}b").groups(&["readers"]).make();
+    let answer = gate().check("direction override in the subject", &Request::get(PATH).bearer(&token), &Expect::allowed());
+    answer.with_record(|record| assert_eq!(record["identity"]["subject"], "a\\u{202e}b"));
+    let answer = gate().check("control character in the host", &Request::get(PATH).host(Some("a b")), &Expect::refused(400, "request.host_invalid"));
+    answer.with_record(|record| assert_eq!(record["request"]["host"], "a b"));
+    let request = Request::get("/health%0a%1b[31m").header("x", "1");
+    let answer = gate().check("line feed in the path", &request, &Expect::refused(400, "request.path_encoded_control"));
+    answer.with_record(|record| assert_eq!(record["request"]["path"], "/health%0a%1b[31m"));
+}
+
+#[test]
+fn health_and_refused_requests_are_recorded_too() {
+    let response = Request::get("/.well-known/cedargate/health").send(gate().addr);
+    if let Some(record) = gate().record_of(&response) {
+        assert_eq!((&record["decision"], &record["reason"]), (&"allow".into(), &"gate.health".into()));
+    }
+}
+
+/// Reasons that cannot be met over HTTP in the embedded host, and why. Each is covered by a unit test.
+const UNREACHABLE: &[(Reason, &str)] = &[
+    (Reason::RequestContentLengthRepeated, "the HTTP server in front refuses it first"),
+    (Reason::RequestContentLengthInvalid, "the HTTP server in front refuses it first"),
+    (Reason::RequestFramingAmbiguous, "the HTTP server in front takes one of the two away"),
+    (Reason::RequestHeaderInvalid, "the HTTP server in front refuses it first"),
+    (Reason::RequestPathCharacter, "met in `malformed`, by the plain character the server lets through"),
+    (Reason::SystemInternal, "the runtime would have to refuse a request it took"),
+];
+
+/// Each reason has an end-to-end case: its code stands in the suite as an expectation.
+#[test]
+fn every_reason_code_is_met_end_to_end() {
+    let suite = root().join("tests/suite");
+    let text: String = std::fs::read_dir(suite).unwrap().flatten().filter(|f| f.path().extension().is_some_and(|e| e == "rs")).map(|f| std::fs::read_to_string(f.path()).unwrap()).collect();
+    let missing: Vec<&str> = Reason::ALL
+        .iter()
+        .filter(|reason| !UNREACHABLE.iter().any(|(r, _)| r == *reason))
+        .map(|reason| reason.code())
+        .filter(|code| !text.contains(&format!("\"{code}\"")))
+        .chain(Reason::ALL.iter().filter(|r| **r == Reason::PolicyPermit && !text.contains("Expect::allowed()")).map(|r| r.code()))
+        .collect();
+    // `policy.permit` is what `Expect::allowed()` asks for, in the support module.
+    let missing: Vec<&str> = missing.into_iter().filter(|code| *code != "policy.permit").collect();
+    assert!(missing.is_empty(), "no end-to-end case for {missing:?}");
+}

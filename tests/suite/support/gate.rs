@@ -1,0 +1,255 @@
+//! The gate under test: the sealed component in the embedded host, or a gate that runs elsewhere (`GATE=http://…`).
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+use cedargate::bundle::{Bundle, Digest};
+use cedargate::decision::UnixTime;
+use cedargate::host::{Compiled, InstanceLimits, Manifest, Metrics, RecordSink, Server, ServerOptions, engine, seal};
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+use super::client::{Request, Response};
+use super::origin::Origin;
+
+/// 2027-01-13T10:00:00Z, a Wednesday in office hours.
+pub const NOW: i64 = 1_799_834_400;
+
+/// The runtime all servers of the suite live on.
+pub fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap())
+}
+
+/// The project's root.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The unsealed component, built by `make component`.
+pub fn base() -> &'static [u8] {
+    static BASE: OnceLock<Vec<u8>> = OnceLock::new();
+    BASE.get_or_init(|| {
+        let path = std::env::var_os("CEDARGATE_BASE").map_or_else(|| root().join("target/wasm32-wasip2/release/cedargate.wasm"), PathBuf::from);
+        std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}: build it with `make component`", path.display()))
+    })
+}
+
+/// The bundle the suite runs with: the project's policies and the suite's own keys.
+pub fn bundle() -> Bundle {
+    cedargate::cli::files::read_bundle(&root().join("policies"), &root().join("tests/gate/keys"), false).expect("the bundle can be read")
+}
+
+/// A component ready to serve. Each distinct bundle is sealed and compiled once.
+pub fn compiled(bundle: &Bundle) -> Compiled {
+    static DONE: Mutex<BTreeMap<Digest, Compiled>> = Mutex::new(BTreeMap::new());
+    let mut done = DONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    done.entry(bundle.digest())
+        .or_insert_with(|| {
+            let sealed = seal(base(), bundle).unwrap_or_else(|e| panic!("{e}"));
+            Compiled::new(&engine().unwrap(), &sealed.component).unwrap()
+        })
+        .clone()
+}
+
+/// How to start a gate of one's own.
+pub struct Setup {
+    pub component: Compiled,
+    pub variables: Vec<(String, String)>,
+    pub now: Option<i64>,
+    pub limits: InstanceLimits,
+}
+
+impl Setup {
+    /// The suite's gate before anything is changed.
+    pub fn new(bundle: &Bundle) -> Self {
+        Self { component: compiled(bundle), variables: vec![], now: Some(NOW), limits: InstanceLimits::default() }
+    }
+
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.into(), value.into()));
+        self
+    }
+
+    /// Starts it in front of an origin.
+    pub fn start(self, origin: &Origin) -> Gate {
+        let mut variables = vec![("origin".to_owned(), format!("http://{}", origin.addr))];
+        variables.extend(self.variables);
+        let manifest = Manifest::read(&root().join("spin.toml")).expect("spin.toml is right");
+        let app = manifest.resolve(&variables.into_iter().collect(), |_| None).expect("the variables are right");
+        let mut options = ServerOptions::new(self.component, app).unwrap();
+        options.now = self.now.map(UnixTime);
+        options.limits = self.limits;
+        let server = runtime().block_on(Server::start(options)).expect("the gate starts");
+        let records = Records::new(Source::Memory(server.records().clone()));
+        Gate { addr: server.address(), origin: origin.clone(), now: self.now.unwrap_or_else(clock), records, server: Some(server) }
+    }
+}
+
+fn clock() -> i64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64
+}
+
+enum Source {
+    Memory(RecordSink),
+    File(PathBuf),
+    /// A gate elsewhere whose records cannot be seen: only the outside view is checked.
+    Unseen,
+}
+
+/// The records of a gate, indexed by decision as they are read.
+struct Records {
+    source: Source,
+    index: Mutex<(usize, HashMap<String, Vec<Value>>)>,
+}
+
+impl Records {
+    fn new(source: Source) -> Self {
+        Self { source, index: Mutex::default() }
+    }
+
+    /// Reads what is new and returns the records of one decision.
+    fn of(&self, id: &str) -> Vec<Value> {
+        let mut index = self.index.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let (read, by_id) = &mut *index;
+        let new = match &self.source {
+            Source::Memory(sink) => sink.lines_from(*read),
+            // Only whole lines: the gate may be writing one.
+            Source::File(path) => {
+                let text = std::fs::read_to_string(path).expect("GATE_RECORDS can be read");
+                text.split_inclusive('\n').filter(|l| l.ends_with('\n')).skip(*read).map(str::to_owned).collect()
+            }
+            Source::Unseen => vec![],
+        };
+        *read += new.len();
+        for line in new {
+            // Under Spin other output may stand between the records.
+            let Ok(record) = serde_json::from_str::<Value>(&line) else { continue };
+            let id = record["decision_id"].as_str().expect("a record has a decision id").to_owned();
+            by_id.entry(id).or_default().push(record);
+        }
+        by_id.get(id).cloned().unwrap_or_default()
+    }
+}
+
+/// A gate under test with the origin behind it.
+pub struct Gate {
+    pub addr: SocketAddr,
+    pub origin: Origin,
+    /// The time tokens are made for.
+    pub now: i64,
+    records: Records,
+    server: Option<Server>,
+}
+
+/// The gate most tests share.
+pub fn gate() -> &'static Gate {
+    static GATE: OnceLock<Gate> = OnceLock::new();
+    GATE.get_or_init(|| match std::env::var("GATE") {
+        Ok(url) => remote(&url),
+        Err(_) => Setup::new(&bundle()).start(&Origin::start(([127, 0, 0, 1], 0).into())),
+    })
+}
+
+/// A gate that runs elsewhere; `docs/testing.md` says what it must be.
+fn remote(url: &str) -> Gate {
+    let authority = url.strip_prefix("http://").unwrap_or_else(|| panic!("GATE must be http://host:port, not {url}")).trim_end_matches('/');
+    let addr = authority.to_socket_addrs().ok().and_then(|mut a| a.next()).unwrap_or_else(|| panic!("GATE names no address: {url}"));
+    let listen = std::env::var("GATE_ORIGIN").unwrap_or_else(|_| "127.0.0.1:3999".into());
+    let origin = Origin::start(listen.parse().expect("GATE_ORIGIN is address:port"));
+    let records = Records::new(std::env::var_os("GATE_RECORDS").map_or(Source::Unseen, |path| Source::File(path.into())));
+    Gate { addr, origin, now: clock(), records, server: None }
+}
+
+/// What is expected of one request.
+#[derive(Debug, Clone, Copy)]
+pub struct Expect {
+    status: u16,
+    reason: Option<&'static str>,
+}
+
+impl Expect {
+    /// Reaches the origin and comes back 200.
+    pub fn allowed() -> Self {
+        Self { status: 200, reason: Some("policy.permit") }
+    }
+
+    /// Denied with this status, for a policy's reason.
+    pub fn denied(status: u16) -> Self {
+        Self { status, reason: None }
+    }
+
+    /// Denied with this status and reason.
+    pub fn refused(status: u16, reason: &'static str) -> Self {
+        Self { status, reason: Some(reason) }
+    }
+}
+
+/// A response with its record.
+pub struct Answer {
+    pub response: Response,
+    pub record: Option<Value>,
+}
+
+impl Answer {
+    /// Looks at the record, where it can be seen.
+    pub fn with_record(&self, look: impl FnOnce(&Value)) {
+        if let Some(record) = &self.record {
+            look(record);
+        }
+    }
+}
+
+impl Gate {
+    /// Whether the gate runs in this process, with its time and records in our hands.
+    pub fn is_local(&self) -> bool {
+        self.server.is_some()
+    }
+
+    /// What the host counted.
+    pub fn metrics(&self) -> Metrics {
+        self.server.as_ref().expect("a gate of this process").metrics()
+    }
+
+    /// Sends a request and checks status, reason, record, and whether it reached the origin.
+    pub fn check(&self, name: &str, request: &Request, expect: &Expect) -> Answer {
+        let response = request.send(self.addr);
+        let record = self.record_of(&response);
+        let context = || format!("{name}: {} {}\n{response:?}\n{record:?}", request.method, request.target);
+        assert_eq!(response.status, expect.status, "status of {}", context());
+        let reached = self.origin.seen(&request.id).len();
+        assert_eq!(reached, usize::from(expect.status == 200), "requests that reached the origin: {}", context());
+        if let Some(record) = &record {
+            assert_eq!(record["status"], expect.status, "{}", context());
+            assert_eq!(record["decision"], if expect.status == 200 { "allow" } else { "deny" }, "{}", context());
+            if let Some(reason) = expect.reason {
+                assert_eq!(record["reason"], reason, "{}", context());
+            }
+        }
+        // Failures of a credential are one code from outside, those of a request their own.
+        if let Some(reason) = expect.reason.filter(|r| r.starts_with("request.")).filter(|_| !response.body.is_empty()) {
+            assert_eq!(response.code(), reason, "{}", context());
+        }
+        Answer { response, record }
+    }
+
+    /// The record of a response; `None` only where records cannot be seen. Exactly one must exist.
+    pub fn record_of(&self, response: &Response) -> Option<Value> {
+        let id = response.header("cedargate-decision-id").unwrap_or_else(|| panic!("a response without decision id: {response:?}"));
+        if matches!(self.records.source, Source::Unseen) {
+            return None;
+        }
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let found = self.records.of(id);
+            match found.len() {
+                1 => return found.into_iter().next(),
+                0 if Instant::now() < deadline => std::thread::yield_now(),
+                n => panic!("{n} records for decision {id}"),
+            }
+        }
+    }
+}

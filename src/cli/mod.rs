@@ -1,15 +1,23 @@
-//! Stand-in.
-#![allow(missing_docs, reason = "stand-in")]
+//! The command `cedargate`: one file per subcommand.
+//!
+//! Only here are files read, the clock asked and text printed. Data goes to standard output, everything said about it
+//! to standard error; what a caller can rely on is the exit code, [`Exit`].
+
+mod app;
+pub mod check;
+mod dev_keys;
+pub mod diagnostic;
+mod exit;
 pub mod files;
+pub mod output;
+mod position;
+mod private_key;
 pub mod progress;
+pub mod reasons;
 pub mod seal;
+pub mod time;
 pub mod token;
 pub mod up;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    Ok = 0,
-    Failed = 1,
-    Denied = 2,
-    Invalid = 3,
-}
+pub use app::main;
+pub use exit::Exit;

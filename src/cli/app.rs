@@ -1,0 +1,112 @@
+//! The command line: what can be said, and who answers.
+
+use std::ffi::{OsStr, OsString};
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum as _};
+
+use super::output::{self, Color};
+use super::{Exit, check, diagnostic, exit, reasons, seal, token, up};
+
+const EXAMPLES: &str = r"
+cedargate up
+    serve the gate on 127.0.0.1:3000 in front of a demo API
+cedargate check
+    say everything that is wrong with policies/ and keys/
+cedargate seal
+    compile policies/ and keys/ into target/sealed/cedargate.wasm";
+
+/// A zero-trust edge authorization gateway
+///
+/// Cedargate is one WebAssembly component in front of an API. For each request it proves who is asking, asks Cedar whether they
+/// may, and either lets the request through or ends it there. This command writes, proves, seals and serves it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cedargate",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = exit::help(EXAMPLES, Exit::ALL)
+)]
+struct Cli {
+    /// When to use colour; decided for each stream
+    #[arg(long, value_enum, default_value_t, global = true, hide_possible_values = true, value_name = "auto|always|never")]
+    color: Color,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the sealed gate on this machine
+    Up(up::UpArgs),
+    /// Compile policies and keys into the component
+    Seal(seal::SealArgs),
+    Check(check::CheckArgs),
+    Token(token::TokenArgs),
+    Reasons(reasons::ReasonsArgs),
+}
+
+/// Runs the command with the process's arguments.
+pub fn main() -> ExitCode {
+    run(std::env::args_os().collect()).into()
+}
+
+fn run(args: Vec<OsString>) -> Exit {
+    // Before parsing, because what clap says about wrong usage has colour too.
+    color(&args).apply();
+    let cli = match parse(args) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let result = match cli.command {
+        Command::Up(args) => up::run(args),
+        Command::Seal(args) => seal::run(args),
+        Command::Check(args) => check::run(&args),
+        Command::Token(args) => token::run(&args),
+        Command::Reasons(args) => reasons::run(&args),
+    };
+    result.unwrap_or_else(|error| diagnostic::show(&error))
+}
+
+fn parse(args: Vec<OsString>) -> Result<Cli, clap::Error> {
+    let mut command = Cli::command();
+    let matches = command.try_get_matches_from_mut(args)?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}
+
+/// Help and version are answers; anything else clap says is a failure, and not clap's own exit code 2, which means deny here.
+fn usage(error: &clap::Error) -> Exit {
+    let text = error.render().ansi().to_string();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            output::stdout(&text).map_or_else(|error| diagnostic::show(&error), |()| Exit::Ok)
+        }
+        _ => {
+            output::stderr(&text);
+            Exit::Failed
+        }
+    }
+}
+
+/// `--color`, as far as it can be told before parsing.
+fn color(args: &[OsString]) -> Color {
+    let mut args = args.iter().map(OsString::as_os_str).take_while(|arg| *arg != OsStr::new("--"));
+    while let Some(arg) = args.next() {
+        let value = if arg == OsStr::new("--color") {
+            args.next().and_then(OsStr::to_str)
+        } else {
+            arg.to_str().and_then(|arg| arg.strip_prefix("--color="))
+        };
+        if let Some(color) = value.and_then(|value| Color::from_str(value, false).ok()) {
+            return color;
+        }
+    }
+    Color::default()
+}
+
+#[cfg(test)]
+mod tests;

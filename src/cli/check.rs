@@ -1,0 +1,64 @@
+//! `cedargate check`: load policies and keys as the gate would, and say everything that is wrong.
+
+use super::diagnostic::{Invalid, JsonProblem, count};
+use super::files::{self, Folders};
+use super::output::{self, Format};
+use super::{Exit, exit};
+
+const EXAMPLES: &str = r"
+cedargate check
+    the project's own policies/ and keys/
+cedargate check --dev
+    with the development keys that `cedargate token` makes
+cedargate check --policies ../team/policies --format json
+    for an editor or a CI annotation";
+
+/// Say everything that is wrong with policies and keys
+///
+/// Loads both folders exactly as sealing does, and reports all problems at once. What passes here can be sealed.
+#[derive(Debug, clap::Args)]
+#[command(after_help = exit::help(EXAMPLES, &[Exit::Ok, Exit::Failed, Exit::Invalid]))]
+pub struct CheckArgs {
+    #[command(flatten)]
+    folders: Folders,
+    /// How problems are written: `json` is an array of {file, line, column, end_line, end_column, code, message, help}
+    ///
+    /// With `json` the array is written to standard output, empty when nothing is wrong. Lines and columns count from 1, columns
+    /// in characters; the end is the place after the last character. A problem of a whole file has null for all four.
+    #[arg(long, value_enum, default_value_t, hide_possible_values = true, value_name = "human|json")]
+    format: Format,
+}
+
+/// Runs `cedargate check`.
+///
+/// # Errors
+/// When a folder cannot be read; [`Invalid`] when what it holds is not valid.
+pub fn run(args: &CheckArgs) -> miette::Result<Exit> {
+    let Folders { policies, keys, dev } = &args.folders;
+    match (files::load(policies, keys, *dev), args.format) {
+        (Ok(_), Format::Json) => {
+            output::stdout(&output::json(&Vec::<JsonProblem<'_>>::new())?)?;
+            Ok(Exit::Ok)
+        }
+        (Ok((_, gate)), Format::Human) => {
+            let issuers = gate.issuers().len();
+            if issuers == 0 {
+                output::stderr("note: no issuer is configured in keys/issuers.toml: no token is accepted, every caller is anonymous\n");
+            }
+            output::stdout(&format!(
+                "ok: {}, {}{}, policy digest {}\n",
+                count(gate.policy().len(), "policy"),
+                count(issuers, "issuer"),
+                if *dev { " (with development keys)" } else { "" },
+                gate.policy_digest()
+            ))?;
+            Ok(Exit::Ok)
+        }
+        (Err(error), Format::Json) => {
+            let Some(invalid) = error.downcast_ref::<Invalid>() else { return Err(error) };
+            output::stdout(&output::json(&invalid.json())?)?;
+            Ok(Exit::Invalid)
+        }
+        (Err(error), Format::Human) => Err(error),
+    }
+}

@@ -23,6 +23,42 @@ pub(super) struct Input<'a> {
     pub(super) token: Option<&'a TokenIdentity>,
 }
 
+/// The types of the schema that [`build`] fills in, attribute by attribute, in the schema's own notation.
+pub(super) const DECLARED: [(&str, &[(&str, &str)]); 3] = [
+    (
+        "RequestContext",
+        &[
+            ("client_ip?", "ipaddr"),
+            ("headers", "Set<Pair>"),
+            ("host", "String"),
+            ("hour", "Long"),
+            ("https", "Bool"),
+            ("method", "String"),
+            ("path", "String"),
+            ("query", "Set<Pair>"),
+            ("time", "datetime"),
+            ("token?", "Token"),
+            ("weekday", "Long"),
+        ],
+    ),
+    (
+        "Token",
+        &[
+            ("acr?", "String"),
+            ("age?", "Long"),
+            ("algorithm", "String"),
+            ("amr", "Set<String>"),
+            ("audience", "Set<String>"),
+            ("auth_age?", "Long"),
+            ("expires_in", "Long"),
+            ("issuer", "String"),
+            ("issuer_name", "String"),
+            ("scopes", "Set<String>"),
+        ],
+    ),
+    ("Pair", &[("name", "String"), ("value", "String")]),
+];
+
 /// Builds the context.
 ///
 /// # Errors
@@ -32,7 +68,7 @@ pub(super) fn build(input: &Input<'_>) -> Result<Context, String> {
 }
 
 /// The attributes of the context. Nesting is fixed: a set of records at most.
-pub(super) fn pairs(input: &Input<'_>) -> Result<Vec<(String, Value)>, String> {
+fn pairs(input: &Input<'_>) -> Result<Vec<(String, Value)>, String> {
     let moment = Moment::of(input.now).ok_or("the time is out of range")?;
     let mut pairs = vec![
         pair("method", string(input.method)),
@@ -55,7 +91,7 @@ pub(super) fn pairs(input: &Input<'_>) -> Result<Vec<(String, Value)>, String> {
 }
 
 /// The attributes of `context.token`.
-pub(super) fn token(identity: &TokenIdentity, now: UnixTime) -> Vec<(String, Value)> {
+fn token(identity: &TokenIdentity, now: UnixTime) -> Vec<(String, Value)> {
     let since = |time: UnixTime| Value::new_long(now.0.saturating_sub(time.0).max(0));
     let mut pairs = vec![
         pair("issuer", string(&identity.issuer)),

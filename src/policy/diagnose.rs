@@ -39,8 +39,11 @@ fn problem(file: &str, code: &'static str, error: &DetailedError) -> Problem {
 /// Collects problems that Cedar reports once for every kind of request, and tells each only once.
 #[derive(Debug, Default)]
 pub(super) struct Once {
-    seen: BTreeMap<(String, usize, usize, Option<String>), (Problem, usize)>,
+    seen: BTreeMap<Place, (Problem, usize)>,
 }
+
+/// File, span and advice: problems that share them are one.
+type Place = (String, usize, usize, Option<String>);
 
 impl Once {
     /// Adds an error of `file`.
@@ -79,7 +82,7 @@ pub(super) fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) 
     known
         .into_iter()
         .map(|candidate| (distance(name, candidate), candidate))
-        .filter(|(distance, candidate)| *distance > 0 && *distance <= candidate.chars().count().div_ceil(3).min(2))
+        .filter(|(distance, candidate)| *distance > 0 && *distance <= candidate.chars().count().div_ceil(2).min(2))
         .min()
         .map(|(_, candidate)| candidate)
 }
@@ -115,6 +118,8 @@ mod tests {
     fn a_misspelt_name_finds_its_neighbour() {
         assert_eq!(nearest("rotue", ["route", "version"]), Some("route"));
         assert_eq!(nearest("actoins", ["path", "actions", "scopes"]), Some("actions"));
+        assert_eq!(nearest("GTE", ["PUT", "GET"]), Some("GET"));
+        assert_eq!(nearest("doc", ["id"]), None);
         assert_eq!(nearest("route", ["route"]), None);
         assert_eq!(nearest("elephant", ["path", "actions"]), None);
         assert_eq!(nearest("", ["path"]), None);

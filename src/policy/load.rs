@@ -2,7 +2,7 @@
 
 use super::diagnose::nearest;
 use super::store::Question;
-use super::{PolicyStore, context, policies, routes_file, schema, statics};
+use super::{PolicyStore, context, lints, policies, routes_file, schema, statics};
 use crate::bundle::{Bundle, Problem, Report};
 use crate::identity::{Identity, PrincipalKind};
 use crate::request::Method;
@@ -26,6 +26,7 @@ fn parts(bundle: &Bundle, report: &mut Report) -> Option<PolicyStore> {
     let loaded = loaded?;
     let statics = statics::Statics::load(bundle, &loaded.schema, &loaded.names, report);
     let routes = routes_file::load(bundle, &loaded, report);
+    lints::check(&policies, &routes, &loaded.actions, &loaded.names, report);
     let schema::Loaded { schema, names, types: _, actions } = loaded;
     Some(PolicyStore {
         authorizer: cedar_policy::Authorizer::new(),

@@ -7,6 +7,7 @@ mod context;
 mod diagnose;
 mod entities;
 mod json;
+mod lints;
 mod load;
 mod names;
 mod policies;

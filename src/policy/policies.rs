@@ -23,17 +23,27 @@ pub(super) struct Policies {
     pub(super) refs: BTreeMap<String, PolicyRef>,
     /// Every entity that a policy names.
     pub(super) literals: BTreeSet<EntityUid>,
+    /// Where each policy stands, by the id it has in the set.
+    pub(super) places: BTreeMap<String, Place>,
+}
+
+/// Where a policy stands.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) file: String,
+    pub(super) span: Range<usize>,
+    line: usize,
 }
 
 /// Reads every policy file. Without a schema nothing can be validated, but everything else is told.
 pub(super) fn load(bundle: &Bundle, schema: Option<&Schema>, report: &mut Report) -> Policies {
-    let mut policies = Policies { set: PolicySet::new(), refs: BTreeMap::new(), literals: BTreeSet::new() };
-    let mut reader = Reader { policies: &mut policies, report, places: BTreeMap::new() };
+    let mut policies = Policies { set: PolicySet::new(), refs: BTreeMap::new(), literals: BTreeSet::new(), places: BTreeMap::new() };
+    let mut reader = Reader { policies: &mut policies, report };
     let mut readable = true;
     for (file, _) in bundle.iter().filter(|(file, _)| file.starts_with("policies/") && file.ends_with(".cedar")) {
         readable &= reader.file(bundle, file).is_some();
     }
-    if readable && reader.places.is_empty() {
+    if readable && reader.policies.places.is_empty() {
         let help = "a gate without a policy denies everything; if that is what you want, say so with a `forbid`";
         reader.report.add(Problem::new("policies", "policy.none", "there is no policy").help(help));
     }
@@ -46,13 +56,6 @@ pub(super) fn load(bundle: &Bundle, schema: Option<&Schema>, report: &mut Report
 struct Reader<'a> {
     policies: &'a mut Policies,
     report: &'a mut Report,
-    /// Where each policy stands, by the id it has in the set.
-    places: BTreeMap<String, Place>,
-}
-
-struct Place {
-    file: String,
-    line: usize,
 }
 
 impl Reader<'_> {
@@ -98,7 +101,7 @@ impl Reader<'_> {
         let text = |name: &str| policy.annotation(name).filter(|value| !value.is_empty()).map(str::to_owned);
         let refer = PolicyRef { id: id.clone(), reason: text("reason"), owner: text("owner"), control: text("control") };
         self.policies.refs.insert(id.clone(), refer);
-        self.places.insert(id, Place { file: file.to_owned(), line });
+        self.policies.places.insert(id, Place { file: file.to_owned(), span, line });
     }
 
     fn id(&self, policy: &Policy) -> Result<String, (String, String)> {
@@ -110,8 +113,11 @@ impl Reader<'_> {
             let help = format!("use letters, digits, `.`, `_` and `-`, at most {ID_BYTES} of them");
             return Err((format!("`{}` cannot be an `@id`", id.escape_debug()), help));
         }
-        match self.places.get(id) {
-            Some(Place { file, line }) => Err((format!("`{id}` is already the `@id` of a policy in {file}, line {line}"), "give each policy an id of its own".to_owned())),
+        match self.policies.places.get(id) {
+            Some(Place { file, line, .. }) => Err((
+                format!("`{id}` is already the `@id` of a policy in {file}, line {line}"),
+                "give each policy an id of its own".to_owned(),
+            )),
             None => Ok(id.to_owned()),
         }
     }
@@ -126,7 +132,11 @@ impl Reader<'_> {
         slips.sort_unstable();
         for (name, near) in slips {
             let at = within(text, span, &format!("@{name}"));
-            self.report.add(Problem::new(file, "policy.annotation", format!("unknown annotation `@{name}`")).at(Some(at)).help(format!("did you mean `@{near}`?")));
+            self.report.add(
+                Problem::new(file, "policy.annotation", format!("unknown annotation `@{name}`"))
+                    .at(Some(at))
+                    .help(format!("did you mean `@{near}`?")),
+            );
         }
     }
 
@@ -140,11 +150,17 @@ impl Reader<'_> {
                 Some("") => None,
                 Some(rest) => rest.split('/').find_map(unreachable_segment),
             };
-            let why = why.or_else(|| id.contains('*').then_some("there are no wildcards; `in` covers everything below a path"));
+            let why = why.or_else(|| {
+                id.contains(['*', '{', '}']).then_some("there are no wildcards or parameters here; `in` covers everything below a path")
+            });
             if let Some(why) = why {
                 let at = within(text, span, &format!("{:?}", id));
                 let help = "write the path decoded and without `/` at the end; `resource in` covers what is below it";
-                self.report.add(Problem::new(file, "policy.path", format!("no request has the path `{}`: {why}", id.escape_debug())).at(Some(at)).help(help));
+                self.report.add(
+                    Problem::new(file, "policy.path", format!("no request has the path `{}`: {why}", id.escape_debug()))
+                        .at(Some(at))
+                        .help(help),
+                );
             }
         }
     }
@@ -152,7 +168,7 @@ impl Reader<'_> {
     fn validate(&mut self, schema: &Schema) {
         let result = Validator::new(schema.clone()).validate(&self.policies.set, ValidationMode::Strict);
         let mut once = Once::default();
-        let place = |id: &PolicyId| self.places.get(id.as_ref() as &str).map_or("policies", |place| place.file.as_str());
+        let place = |id: &PolicyId| self.policies.places.get(id.to_string().as_str()).map_or("policies", |place| place.file.as_str());
         for error in result.validation_errors() {
             once.add(place(error.policy_id()), "policy.validation", error);
         }

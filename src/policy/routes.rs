@@ -1,6 +1,7 @@
 //! The route map: which paths stand for which of the team's resources and actions.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use cedar_policy::{EntityTypeName, EntityUid};
 
@@ -110,7 +111,9 @@ impl Template {
         match *parameters {
             [] => Err("no parameter names the entity"),
             [(at, _)] => Ok(at),
-            _ => parameters.iter().find(|(_, name)| *name == "id").map(|(at, _)| *at).ok_or("more than one parameter could name the entity"),
+            _ => {
+                parameters.iter().find(|(_, name)| *name == "id").map(|(at, _)| *at).ok_or("more than one parameter could name the entity")
+            }
         }
     }
 
@@ -128,6 +131,18 @@ impl Template {
                 Segment::Literal(text) => text == found,
                 Segment::Parameter(_) => !found.is_empty(),
             })
+    }
+}
+
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("/");
+        }
+        self.0.iter().try_for_each(|segment| match segment {
+            Segment::Literal(text) => write!(f, "/{text}"),
+            Segment::Parameter(name) => write!(f, "/{{{name}}}"),
+        })
     }
 }
 
@@ -213,9 +228,27 @@ mod tests {
         for good in ["/", "/a", "/a/{id}", "/{tenant}/b/{id}", "/a b/ä", "/~x/y.z"] {
             assert!(Template::parse(good).is_ok(), "{good}");
         }
-        for bad in ["", "a", "//", "/a/", "/a//b", "/a/../b", "/./a", "/a%20b", "/a?b", "/a;b", "/a\\b", "/a\u{7}", "/{A}", "/{}", "/x{id}",
-            "/{id}x", "/{id}/{id}", "/*", "/{9}"]
-        {
+        for bad in [
+            "",
+            "a",
+            "//",
+            "/a/",
+            "/a//b",
+            "/a/../b",
+            "/./a",
+            "/a%20b",
+            "/a?b",
+            "/a;b",
+            "/a\\b",
+            "/a\u{7}",
+            "/{A}",
+            "/{}",
+            "/x{id}",
+            "/{id}x",
+            "/{id}/{id}",
+            "/*",
+            "/{9}",
+        ] {
             assert!(Template::parse(bad).is_err(), "{bad}");
         }
     }

@@ -187,7 +187,8 @@ impl Reader<'_> {
             let Some((name, span)) = self.string(&value, "an action") else { continue };
             let Some(action) = self.schema.actions.get(&name) else {
                 let known = self.schema.actions.keys().map(String::as_str);
-                let help = nearest(&name, known).map_or("declare it in namespace Gate of the schema".to_owned(), |n| format!("did you mean `{n}`?"));
+                let help = nearest(&name, known)
+                    .map_or("declare it in namespace Gate of the schema".to_owned(), |n| format!("did you mean `{n}`?"));
                 self.helped(span, "routes.action", format!("the schema has no action `{name}`"), help);
                 continue;
             };
@@ -195,7 +196,12 @@ impl Reader<'_> {
             if !action.groups.contains(group) {
                 // SECURITY: or a rule about "write" would not hold for it.
                 let help = format!("declare it `in [\"{group}\"]`, so that rules about `{group}` hold for it");
-                self.helped(span, "routes.action_group", format!("the action `{name}` stands for {} but is not in `{group}`", method.as_str()), help);
+                self.helped(
+                    span,
+                    "routes.action_group",
+                    format!("the action `{name}` stands for {} but is not in `{group}`", method.as_str()),
+                    help,
+                );
                 continue;
             }
             actions.insert(method, (name, span));

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cedar_policy::{Context, Entities, Entity, EntityTypeName, EntityUid, Schema, SchemaFragment};
-use serde_json::Value;
+use cedar_policy::{Entities, Entity, EntityTypeName, EntityUid, Schema, SchemaFragment};
+use serde_json::{Map, Value};
 
 use super::context::{self, Input, SAMPLE_TIME, sample_token};
 use super::diagnose::{self, find, nearest};
@@ -16,6 +16,9 @@ use crate::request::Method;
 pub(super) const FILE: &str = super::PolicyStore::SCHEMA;
 /// The name of the type every context has.
 const CONTEXT: &str = "RequestContext";
+
+/// The advice on most of what can be missing.
+const COPY: &str = "copy it from the schema that comes with the gate";
 
 /// The schema and what is looked up in it.
 #[derive(Debug)]
@@ -126,12 +129,10 @@ impl Checker<'_> {
     }
 
     fn check(&mut self) {
-        let missing: Vec<_> = names::TYPES
-            .into_iter()
-            .filter(|name| names::type_name(name).is_none_or(|of| !self.loaded.types.contains(&of)))
-            .collect();
+        let missing: Vec<_> =
+            names::TYPES.into_iter().filter(|name| names::type_name(name).is_none_or(|of| !self.loaded.types.contains(&of))).collect();
         for name in &missing {
-            self.problem("namespace", "schema.type", format!("the gate needs the entity type `Gate::{name}`"), "copy it from the schema that comes with the gate");
+            self.problem("namespace", "schema.type", format!("the gate needs the entity type `Gate::{name}`"), COPY);
         }
         self.methods();
         self.contexts();
@@ -164,48 +165,73 @@ impl Checker<'_> {
 
     /// Every action has the gate's context, and that type is exactly what the gate fills in.
     fn contexts(&mut self) {
-        let Some(json) = SchemaFragment::from_cedarschema_str(self.text).ok().and_then(|(fragment, _)| fragment.to_json_value().ok()) else {
-            return self.problem("namespace", "schema.context", "the schema cannot be read as JSON".to_owned(), "this is a fault of the gate");
+        let Some(json) = SchemaFragment::from_cedarschema_str(self.text).ok().and_then(|(fragment, _)| fragment.to_json_value().ok())
+        else {
+            return self.problem(
+                "namespace",
+                "schema.context",
+                "the schema cannot be read as JSON".to_owned(),
+                "this is a fault of the gate",
+            );
         };
-        let full = [sample_token(PrincipalKind::User, true), sample_token(PrincipalKind::User, false)];
-        let mut refusing = vec![];
+        let types = json.get("Gate").and_then(|gate| gate.get("commonTypes"));
+        let (mut sound, mut differing) = (true, vec![]);
+        for (of, attributes) in context::DECLARED {
+            let declared = types.and_then(|types| types.get(of)?.get("attributes")?.as_object());
+            match declared {
+                Some(declared) => differing.extend(self.attributes(of, attributes, declared, &mut sound)),
+                None => {
+                    sound = false;
+                    self.problem("namespace", "schema.context", format!("the gate needs the type `Gate::{of}`"), COPY);
+                }
+            }
+        }
+        let mut refused = None;
         for (namespace, content) in json.as_object().into_iter().flatten() {
             for (name, action) in content.get("actions").and_then(Value::as_object).into_iter().flatten() {
-                refusing.extend(self.context_of(namespace, name, action, &full));
+                refused = refused.or(self.context_of(namespace, name, action));
             }
         }
-        // They share one type, so they refuse for one reason.
-        if let [(name, error), others @ ..] = &*refusing {
-            let others = if others.is_empty() { String::new() } else { format!(" (nor do {} more)", others.len()) };
-            let message = format!("the action `{name}` does not accept the context the gate makes{others}: {error}");
-            let help = "copy `RequestContext` and `Token` from the schema that comes with the gate";
-            self.problem(&format!("type {CONTEXT}"), "schema.context", message, help);
-        }
-        let types = json.get("Gate").and_then(|gate| gate.get("commonTypes"));
-        let attributes = |name: &str| Some(types?.get(name)?.get("attributes")?.as_object()?.keys().cloned().collect::<Vec<_>>());
-        let keys = |pairs: Vec<(String, cedar_policy::RestrictedExpression)>| pairs.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
-        let [token, _] = &full;
-        let given = [(CONTEXT, context::pairs(&sample(Some(token))).map(keys).unwrap_or_default()), ("Token", keys(context::token(token, SAMPLE_TIME)))];
-        for (of, given) in given {
-            let Some(declared) = attributes(of) else {
-                self.problem("namespace", "schema.context", format!("the gate needs the type `{of}`"), "copy it from the schema that comes with the gate");
-                continue;
-            };
-            for extra in declared.iter().filter(|name| !given.contains(name)) {
-                // SECURITY: a `forbid` on something that never comes would forbid nothing.
-                let near = nearest(extra, given.iter().map(String::as_str));
-                let help = near.map_or("remove it: the gate never fills it in".to_owned(), |near| format!("did you mean `{near}`?"));
-                self.problem(extra, "schema.context", format!("`{of}` has an attribute `{extra}` that the gate does not know"), &help);
-            }
-            for lacking in given.iter().filter(|name| !declared.contains(name)) {
-                let help = "copy it from the schema that comes with the gate";
-                self.problem(&format!("type {of}"), "schema.context", format!("`{of}` lacks the attribute `{lacking}`"), help);
-            }
+        // Only the samples say whether it is accepted: the same type may be written in another way. All actions share
+        // one type, so they refuse for one reason.
+        if let (true, Some(action)) = (sound, refused) {
+            let why = if differing.is_empty() { "an attribute has another type".to_owned() } else { differing.join(", ") };
+            let message = format!("the action `{action}` does not accept the context the gate makes: {why}");
+            self.problem(&format!("type {CONTEXT}"), "schema.context", message, COPY);
         }
     }
 
-    /// The name of the action and why it refuses the gate's context.
-    fn context_of(&mut self, namespace: &str, name: &str, action: &Value, tokens: &[TokenIdentity; 2]) -> Option<(String, String)> {
+    /// Reports attributes that are lacking or too many; returns those that look different.
+    fn attributes(&mut self, of: &str, given: &[(&str, &str)], declared: &Map<String, Value>, sound: &mut bool) -> Vec<String> {
+        let given: BTreeMap<&str, (&str, &str)> =
+            given.iter().map(|(name, notation)| (name.trim_end_matches('?'), (*name, *notation))).collect();
+        for extra in declared.keys().filter(|name| !given.contains_key(name.as_str())) {
+            // SECURITY: a `forbid` on something that never comes would forbid nothing.
+            let near = nearest(extra, given.keys().copied());
+            let help = near.map_or("remove it: the gate never fills it in".to_owned(), |near| format!("did you mean `{near}`?"));
+            self.problem(extra, "schema.context", format!("`{of}` has an attribute `{extra}` that the gate does not know"), &help);
+            *sound = false;
+        }
+        let mut differing = vec![];
+        for (name, (marked, notation)) in given {
+            let Some(attribute) = declared.get(name) else {
+                let message = format!("`{of}` lacks the attribute `{name}`");
+                self.problem(&format!("type {of}"), "schema.context", message, &format!("declare `{marked}: {notation}`"));
+                *sound = false;
+                continue;
+            };
+            let optional = attribute.get("required") == Some(&Value::Bool(false));
+            let written = format!("{name}{}: {}", if optional { "?" } else { "" }, type_notation(attribute));
+            let wanted = format!("{marked}: {notation}");
+            if written != wanted {
+                differing.push(format!("`{written}` in `{of}` is not `{wanted}`"));
+            }
+        }
+        differing
+    }
+
+    /// The name of the action, when it refuses the gate's context.
+    fn context_of(&mut self, namespace: &str, name: &str, action: &Value) -> Option<String> {
         let applies_to = action.get("appliesTo")?;
         let list = |key: &str| applies_to.get(key).and_then(Value::as_array).is_some_and(|list| !list.is_empty());
         if !list("principalTypes") || !list("resourceTypes") {
@@ -218,9 +244,11 @@ impl Checker<'_> {
             return None;
         }
         let uid = &self.loaded.actions.get(name).filter(|_| namespace == "Gate")?.uid;
-        let [full, minimal] = tokens;
-        let refused = [Some(full), Some(minimal), None].into_iter().find_map(|token| accepts(&self.loaded.schema, uid, token).err());
-        refused.map(|error| (name.to_owned(), error))
+        let tokens = [Some(sample_token(PrincipalKind::User, true)), Some(sample_token(PrincipalKind::User, false)), None];
+        let accepts = |token: &Option<TokenIdentity>| {
+            context::build(&sample(token.as_ref())).is_ok_and(|context| context.validate(&self.loaded.schema, uid).is_ok())
+        };
+        (!tokens.iter().all(accepts)).then(|| name.to_owned())
     }
 
     /// The entities the gate makes of a token conform.
@@ -248,20 +276,22 @@ impl Checker<'_> {
             if let Err(error) = conforms(sample, &self.loaded.schema)
                 && told.insert(name)
             {
-                let help = "what the gate fills in is declared as in the schema that comes with it; attributes of your own are optional (`?`)";
+                let help =
+                    "what the gate fills in is declared as in the schema that comes with it; attributes of your own are optional (`?`)";
                 self.problem(&format!("entity {name}"), "schema.entity", format!("the gate cannot make a `Gate::{name}`: {error}"), help);
             }
         }
     }
 }
 
-fn accepts(schema: &Schema, action: &EntityUid, token: Option<&TokenIdentity>) -> Result<(), String> {
-    let context = context::build(&sample(token))?;
-    let Err(error) = context.validate(schema, action) else { return Ok(()) };
-    // That error shows the whole context; reading it back as JSON says which attribute it is.
-    let json = context.to_json_value().map_err(|_| error.to_string())?;
-    let precise = Context::from_json_value(json, Some((schema, action))).err().map(|error| error.to_string());
-    Err(precise.unwrap_or_else(|| error.to_string()))
+/// A type of a schema in JSON as it is written in a schema; what the gate never asks for comes out as `…`.
+fn type_notation(json: &Value) -> String {
+    match (json.get("type").and_then(Value::as_str), json.get("name").and_then(Value::as_str), json.get("element")) {
+        (Some("Set"), _, Some(element)) => format!("Set<{}>", type_notation(element)),
+        (Some("EntityOrCommon" | "Extension" | "Entity"), Some(name), _) => name.to_owned(),
+        (Some(name), _, _) if name != "Record" => name.to_owned(),
+        _ => "…".to_owned(),
+    }
 }
 
 /// A request with everything, or with only what every request has.

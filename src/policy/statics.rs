@@ -90,10 +90,20 @@ impl Reader<'_> {
         };
         if let Some((first, _)) = self.found.get(&uid) {
             let line = json::line_of(self.text, first.start);
-            return self.problem(&span, "entities.duplicate", format!("`{uid}` is already described in line {line}"), "make one entity of the two");
+            return self.problem(
+                &span,
+                "entities.duplicate",
+                format!("`{uid}` is already described in line {line}"),
+                "make one entity of the two",
+            );
         }
         if uid.type_name().basename() == "Action" {
-            return self.problem(&span, "entities.action", format!("`{uid}` is an action"), "actions and their groups are declared in the schema");
+            return self.problem(
+                &span,
+                "entities.action",
+                format!("`{uid}` is an action"),
+                "actions and their groups are declared in the schema",
+            );
         }
         let Some(value) = self.complete(&uid, value, &span) else { return };
         let entity = match Entity::from_json_value(value, Some(self.schema)) {

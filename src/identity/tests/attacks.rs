@@ -165,8 +165,14 @@ fn tokens_made_by_jsonwebtoken_verify_for_every_algorithm() {
 fn the_provider_refuses_keys_of_another_family_and_can_be_installed_by_many_at_once() {
     let threads: Vec<_> = (0..8).map(|_| std::thread::spawn(crypto::install)).collect();
     threads.into_iter().for_each(|thread| thread.join().unwrap());
-    let secret = jsonwebtoken::DecodingKey::from_secret(&[0; 32]);
-    assert!(Algorithm::ALL.iter().all(|algorithm| !crypto::verify(*algorithm, &secret, b"", b"")));
+    // The right bytes for the signature, but said to be something else.
+    let ed = WORLD.key("ed");
+    let bytes = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, ed.jwk()["x"].as_str().unwrap()).unwrap();
+    let verifies = |key| crypto::verify(Algorithm::EdDsa, &key, b"message", &ed.sign(b"message"));
+    assert!(verifies(jsonwebtoken::DecodingKey::from_ed_der(&bytes)));
+    assert!(!verifies(jsonwebtoken::DecodingKey::from_secret(&bytes)));
+    assert!(!verifies(jsonwebtoken::DecodingKey::from_ec_der(&bytes)));
+    assert!(!verifies(jsonwebtoken::DecodingKey::from_rsa_der(&bytes)));
     let token = signing::sign("EdDSA", &WORLD.key("ed").pkcs8, None, &good()).unwrap();
     let header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::HS256);
     assert!(jsonwebtoken::encode(&header, &good(), &jsonwebtoken::EncodingKey::from_secret(b"x")).is_err());

@@ -91,3 +91,18 @@ fn bytes_after_the_key_are_refused() {
     let file = format!("-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n");
     assert_eq!(pem::read(file.as_bytes(), "k").problems[0].code, "key.syntax");
 }
+
+#[test]
+fn a_key_that_is_not_whole_bytes_is_refused() {
+    // y = 3 is a point; the bit string says how many of its last bits do not count.
+    let prefix = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21];
+    let file = |unused: u8| {
+        let der = [&prefix[..], &[unused, 3], &[0; 31]].concat();
+        format!(
+            "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
+            base64::Engine::encode(&base64::engine::general_purpose::STANDARD, der)
+        )
+    };
+    assert_eq!(pem::read(file(0).as_bytes(), "k").keys.len(), 1);
+    assert_eq!(pem::read(file(1).as_bytes(), "k").problems[0].code, "key.invalid");
+}

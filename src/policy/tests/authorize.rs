@@ -252,7 +252,8 @@ fn what_the_schema_does_not_declare_is_never_permitted() {
 
 #[test]
 fn most_groups_and_segments_are_no_trouble() {
-    let store = load(&with_policies("@id(\"last\") permit(principal in Gate::Group::\"g255\", action, resource in Gate::Path::\"/s/s/s\");"));
+    let store =
+        load(&with_policies("@id(\"last\") permit(principal in Gate::Group::\"g255\", action, resource in Gate::Path::\"/s/s/s\");"));
     let groups: Vec<String> = (0..256).map(|n| format!("g{n}")).collect();
     let mut caller = token("x", &[], &[]);
     caller.groups = groups;
@@ -281,7 +282,10 @@ fn only_reachable_entities_are_taken_along() {
     let many: Vec<String> = (0..3_000)
         .map(|n| format!(r#"{{"uid": {{"type": "Gate::Document", "id": "{n}"}}, "attrs": {{"owner": {{"type": "Gate::User", "id": "dev/u{n}"}}}}, "parents": []}}"#))
         .collect();
-    let store = load(&with_entities(&format!("[{}]", many.join(",")), "@id(\"own\") permit(principal, action, resource is Gate::Document) when { resource has owner && resource.owner == principal };"));
+    let store = load(&with_entities(
+        &format!("[{}]", many.join(",")),
+        "@id(\"own\") permit(principal, action, resource is Gate::Document) when { resource has owner && resource.owner == principal };",
+    ));
     assert!(Asking::new("GET", "/api/documents/2999").ask(&store, &user("u2999", &[], &[])).allow);
     assert!(!Asking::new("GET", "/api/documents/2999").ask(&store, &user("u2998", &[], &[])).allow);
     let made = super::super::entities::Made { uid: store.names.action("x"), attrs: vec![], parents: vec![] };

@@ -15,7 +15,10 @@ use crate::request::Method;
 static STORE: LazyLock<PolicyStore> = LazyLock::new(|| load(&bundle()));
 
 fn segment() -> impl Strategy<Value = String> {
-    prop_oneof![any::<String>(), proptest::sample::select(vec!["api", "documents", "orders", "admin", "1", "41", "refund", "health"]).prop_map(str::to_owned)]
+    prop_oneof![
+        any::<String>(),
+        proptest::sample::select(vec!["api", "documents", "orders", "admin", "1", "41", "refund", "health"]).prop_map(str::to_owned)
+    ]
 }
 
 fn identity() -> impl Strategy<Value = Identity> {

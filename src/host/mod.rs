@@ -15,6 +15,8 @@
 //! | the component's output, line by line | [`records`] |
 //! | an API to stand in front of | [`demo`] |
 
+#![expect(clippy::disallowed_methods, reason = "the host is a shell: clocks, files and threads are its work")]
+
 pub mod allowed;
 mod bindings;
 pub mod demo;

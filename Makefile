@@ -18,7 +18,7 @@ CEDARGATE := $(TARGET)/debug/cedargate
 # The set-up found the C compiler for wasm; only builds for wasm may see it.
 wasm_cc := set -a; . "$(TARGET)/setup.env"; set +a;
 
-.PHONY: help setup component cli up seal check test test-gate lint bench docs clean
+.PHONY: help setup component cli up seal check test test-gate lint bench docs clean gate-is-named
 
 help: ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -49,8 +49,11 @@ test: component ## run all tests
 	@echo 'test: everything' >&2
 	@CEDARGATE_BASE="$(BASE)" cargo test --workspace --locked
 
-test-gate: component ## run the end-to-end tests against GATE=http://… (docs/testing.md)
+# Asked first: nobody should wait for a build to learn that a name is missing.
+gate-is-named:
 	@[ -n "$(GATE)" ] || { echo 'make test-gate: say which gate: make test-gate GATE=http://127.0.0.1:3000' >&2; exit 2; }
+
+test-gate: gate-is-named component ## run the end-to-end tests against GATE=http://… (docs/testing.md)
 	@GATE="$(GATE)" CEDARGATE_BASE="$(BASE)" cargo test --locked --test all
 
 lint: setup ## check format, dependencies and code

@@ -80,7 +80,13 @@ fn inside(warm: &Gate, origin: &Origin) {
     let get = |token: &Token| Request::get("/api/documents/1").bearer(&token.make());
     println!("## Inside the component (µs, median of 200)\n");
     let mut eddsa = 0.0;
-    for (alg, key, kid) in [("EdDSA", Key::Ed, "ed"), ("ES256", Key::Es256, "es256"), ("ES384", Key::Es384, "es384"), ("RS256", Key::Rsa, "rsa"), ("PS256", Key::RsaPs256, "rsa-ps256")] {
+    for (alg, key, kid) in [
+        ("EdDSA", Key::Ed, "ed"),
+        ("ES256", Key::Es256, "es256"),
+        ("ES384", Key::Es384, "es384"),
+        ("RS256", Key::Rsa, "rsa"),
+        ("PS256", Key::RsaPs256, "rsa-ps256"),
+    ] {
         let request = get(&alice().signed(alg, key, kid));
         let times: Vec<(f64, f64)> = (0..200).map(|_| timing(warm, &request)).collect();
         let identity = median(times.iter().map(|t| t.0).collect());
@@ -175,7 +181,12 @@ fn read_one(stream: &mut TcpStream, buffer: &mut Vec<u8>, status: u16) {
         let Some(end) = buffer.windows(4).position(|w| w == b"\r\n\r\n") else { continue };
         let head = String::from_utf8_lossy(&buffer[..end]).to_ascii_lowercase();
         assert!(head.starts_with(&format!("http/1.1 {status} ")), "{head}");
-        let length: usize = head.split("content-length: ").nth(1).and_then(|rest| rest.split("\r\n").next()).and_then(|v| v.parse().ok()).expect("a content-length");
+        let length: usize = head
+            .split("content-length: ")
+            .nth(1)
+            .and_then(|rest| rest.split("\r\n").next())
+            .and_then(|v| v.parse().ok())
+            .expect("a content-length");
         if buffer.len() >= end + 4 + length {
             return;
         }

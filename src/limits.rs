@@ -18,6 +18,9 @@ pub const HEADER_VALUE_BYTES: usize = 16 * 1024 + 64;
 pub const HEADERS_BYTES: usize = 64 * 1024;
 /// Longest host in bytes (RFC 1035: 253), plus brackets and port.
 pub const HOST_BYTES: usize = 262;
+/// Most bytes of a body of unsaid length that are held back to learn it, for methods that usually have none. Bounds the
+/// memory of one request; everything else streams.
+pub const UNSIZED_BODY_BYTES: usize = 64 * 1024;
 /// Highest number of trusted proxies that may be configured in front of the gate.
 pub const TRUSTED_HOPS: usize = 16;
 /// Most members of a `tracestate` that is passed on (W3C Trace Context, section 3.3.1.1).

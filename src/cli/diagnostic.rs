@@ -4,6 +4,7 @@
 //! `file:line:column:`, and help below it.
 
 use std::fmt::{self, Write as _};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use miette::{
@@ -19,6 +20,9 @@ use crate::bundle::{Bundle, Problem, Report};
 
 /// Longest line, in bytes, that is drawn: a key set or entities file may be one line of a megabyte.
 const DRAWN_LINE_BYTES: usize = 400;
+
+/// Most lines that are marked.
+const MARKED_LINES: usize = 8;
 
 const ERROR: &str = "\x1b[1;31merror\x1b[0m";
 
@@ -143,8 +147,18 @@ impl Invalid {
         if position::longest_line(bytes, &around) > DRAWN_LINE_BYTES {
             return None;
         }
+        let span = shortened(text, span);
         let source = Source { name: visible(&self.on_disk(&problem.file)), text: visible(text) };
         Some((source, LabeledSpan::new_primary_with_span(None, span)))
+    }
+}
+
+/// A span over many lines becomes its first line: a problem of a whole policy should not fill the screen.
+fn shortened(text: &str, span: Range<usize>) -> Range<usize> {
+    let marked = text.get(span.clone()).unwrap_or_default();
+    match marked.split_once('\n') {
+        Some((first, _)) if marked.lines().count() > MARKED_LINES => span.start..span.start.saturating_add(first.len()),
+        _ => span,
     }
 }
 
@@ -348,6 +362,16 @@ mod tests {
         let shown = invalid("policies/entities.json", &text, "x").render(true);
         assert!(shown.len() < 2000);
         assert!(no_colour(&shown).contains("entities.json:1:500001"), "{shown}");
+    }
+
+    #[test]
+    fn a_whole_policy_is_marked_by_its_first_line() {
+        let text = format!("// before\n@id(\"a\")\n{}last;\n", "  clause,\n".repeat(200));
+        let (start, end) = (text.find('@').unwrap(), text.len() - 1);
+        assert_eq!(&text[shortened(&text, start..end)], "@id(\"a\")");
+        assert_eq!(shortened(&text, start..start + 20), start..start + 20);
+        let shown = invalid("policies/a.cedar", &text, &text[start..end]).render(true);
+        assert!(shown.lines().count() < 25, "{shown}");
     }
 
     #[test]

@@ -244,6 +244,13 @@ mod tests {
     }
 
     #[test]
+    fn the_page_in_docs_is_this_one() {
+        let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reason-codes.md");
+        let kept = std::fs::read_to_string(file).unwrap_or_default();
+        assert!(kept == markdown(Reason::ALL), "docs/reason-codes.md is not what the table says: review it and run `make docs`");
+    }
+
+    #[test]
     fn every_advice_is_for_a_code_that_exists() {
         let source = include_str!("reasons.rs");
         let (_, rest) = source.split_once("match reason.code() {").unwrap();

@@ -2,7 +2,7 @@
 
 use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Method, Request, Response, Scheme, Trailers};
 use spin_sdk::wasip3::{wit_future, wit_stream};
-use spin_sdk::wit_bindgen::{self, FutureReader};
+use spin_sdk::wit_bindgen::{self, FutureReader, StreamReader};
 
 use crate::enforce::Answer;
 use crate::request::RawRequest;
@@ -61,14 +61,7 @@ fn method_name(method: Method) -> String {
 /// A response of the gate's own.
 pub(super) fn respond(answer: Answer) -> Response {
     let Answer { status, headers, body } = answer;
-    let contents = (!body.is_empty()).then(|| {
-        let (mut writer, reader) = wit_stream::new();
-        wit_bindgen::spawn(async move {
-            // What is left over belongs to a client that went away.
-            drop(writer.write_all(body).await);
-        });
-        reader
-    });
+    let contents = send_all(body);
     let (response, _sent) = Response::new(fields(&headers), contents, no_trailers());
     // Only a status outside 100 to 999 is refused, and ours are constants; the default of a new response is 200, so
     // SECURITY: a refused status must not become a success.
@@ -76,6 +69,19 @@ pub(super) fn respond(answer: Answer) -> Response {
         let _ = response.set_status_code(500);
     }
     response
+}
+
+/// A body from memory; none when it is empty.
+pub(super) fn send_all(body: Vec<u8>) -> Option<StreamReader<u8>> {
+    if body.is_empty() {
+        return None;
+    }
+    let (mut writer, reader) = wit_stream::new();
+    wit_bindgen::spawn(async move {
+        // What is left over belongs to a peer that went away.
+        drop(writer.write_all(body).await);
+    });
+    Some(reader)
 }
 
 /// Header fields of our own making or already checked. One the runtime refuses is left out rather than losing the message.

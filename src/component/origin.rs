@@ -3,30 +3,37 @@
 
 use spin_sdk::wasip3::http::client;
 use spin_sdk::wasip3::http::types::{ErrorCode, Method as WasiMethod, Request, RequestOptions, Response, Scheme};
-use spin_sdk::wasip3::{wit_future, wit_stream};
-use spin_sdk::wit_bindgen::{self, StreamReader, StreamResult};
+use spin_sdk::wasip3::wit_future;
+use spin_sdk::wit_bindgen::{StreamReader, StreamResult};
 
-use super::exchange::{failure_only, fields};
+use super::exchange::{failure_only, fields, send_all};
 use super::settings::Timeouts;
 use crate::decision::{Denial, Reason};
 use crate::enforce::{Forwarded, response_headers};
+use crate::limits;
 use crate::request::Method;
 
-/// How much of a body is looked at to learn whether there is one.
-const PEEK_BYTES: usize = 16 * 1024;
+/// How much of a body is read at once.
+const PIECE_BYTES: usize = 16 * 1024;
 
 /// Sends a permitted request on; the answer is the response for the client and its status.
 ///
 /// # Errors
 /// A denial with a `system.origin_…` reason.
 pub(super) async fn send(inbound: Request, forwarded: Forwarded, timeouts: Timeouts, decision_id: &str) -> Result<(Response, u16), Denial> {
-    let Forwarded { method, path_with_query, https, authority, headers, content_length } = forwarded;
+    let Forwarded { method, path_with_query, https, authority, mut headers, content_length } = forwarded;
     let (_consumed, consumed) = wit_future::new(|| Ok(()));
     let (body, end) = Request::consume_body(inbound, consumed);
-    let body = match content_length {
-        Some(0) => None,
-        Some(_) => Some(body),
-        None => unsized_body(method, body).await,
+    let body = match (content_length, method) {
+        (Some(0), _) => None,
+        (Some(_), _) | (None, Method::Post | Method::Put | Method::Patch) => Some(body),
+        (None, Method::Get | Method::Head | Method::Options | Method::Delete) => {
+            let held = hold(body).await?;
+            if !held.is_empty() {
+                headers.push(("content-length".to_owned(), held.len().to_string().into_bytes()));
+            }
+            send_all(held)
+        }
     };
     let (request, _sent) = Request::new(fields(&headers), body, failure_only(end), Some(options(timeouts)));
     let scheme = if https { Scheme::Https } else { Scheme::Http };
@@ -58,32 +65,22 @@ fn relay(inbound: Response, decision_id: &str) -> Result<(Response, u16), Denial
     Ok((response, status))
 }
 
-/// The body of a request that does not say how long it is.
+/// The whole body of a request that does not say how long it is, for methods that usually have none.
 ///
-/// Methods that usually have none are looked at: sent on as an empty stream, a `GET` would reach the origin as chunked,
-/// which many refuse.
-async fn unsized_body(method: Method, mut body: StreamReader<u8>) -> Option<StreamReader<u8>> {
-    if matches!(method, Method::Post | Method::Put | Method::Patch) {
-        return Some(body);
-    }
-    let (mut result, mut chunk) = body.read(Vec::with_capacity(PEEK_BYTES)).await;
-    while chunk.is_empty() {
+/// Sent on as a stream it would reach the origin chunked even when it is empty, which many refuse; and HTTP clients drop
+/// the body of a `GET` of unsaid length without a word.
+async fn hold(mut body: StreamReader<u8>) -> Result<Vec<u8>, Denial> {
+    let mut held = Vec::new();
+    loop {
+        let (result, piece) = body.read(Vec::with_capacity(PIECE_BYTES)).await;
+        held.extend_from_slice(&piece);
+        if held.len() > limits::UNSIZED_BODY_BYTES {
+            return Err(Denial::new(Reason::RequestLengthRequired, format!("more than {} bytes", limits::UNSIZED_BODY_BYTES)));
+        }
         if matches!(result, StreamResult::Dropped | StreamResult::Cancelled) {
-            return None;
+            return Ok(held);
         }
-        (result, chunk) = body.read(chunk).await;
     }
-    let (mut writer, reader) = wit_stream::new();
-    wit_bindgen::spawn(async move {
-        loop {
-            // Bytes left over: the origin went away, nobody is there for the rest.
-            if !writer.write_all(chunk).await.is_empty() || matches!(result, StreamResult::Dropped) {
-                return;
-            }
-            (result, chunk) = body.read(Vec::with_capacity(PEEK_BYTES)).await;
-        }
-    });
-    Some(reader)
 }
 
 fn options(timeouts: Timeouts) -> RequestOptions {

@@ -48,7 +48,9 @@ fn sixteen_callers_a_thousand_times_each_never_cross() {
                     let recorded = gate.record_of(&response).is_none_or(|record| {
                         record["status"] == expected
                             && match expected {
-                                200 | 403 => record["identity"]["subject"] == name.as_str() && record["identity"]["token_id"] == format!("t{thread}"),
+                                200 | 403 => {
+                                    record["identity"]["subject"] == name.as_str() && record["identity"]["token_id"] == format!("t{thread}")
+                                }
                                 _ => record["identity"].is_null(),
                             }
                     });

@@ -58,7 +58,11 @@ fn links_lead_somewhere() {
 #[test]
 fn the_threat_model_names_tests_that_exist() {
     let model = fs::read_to_string(root().join("docs/threat-model.md")).unwrap();
-    let sources: String = ["src", "tests"].iter().flat_map(|folder| files(&root().join(folder), ".rs")).map(|path| fs::read_to_string(path).unwrap()).collect();
+    let sources: String = ["src", "tests"]
+        .iter()
+        .flat_map(|folder| files(&root().join(folder), ".rs"))
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
     let mut named = 0;
     for row in model.lines().filter(|line| line.starts_with("| ")) {
         let last = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
@@ -76,7 +80,8 @@ fn reason_codes_in_the_documentation_exist() {
     for (page, text) in pages() {
         for word in text.split('`').skip(1).step_by(2) {
             let group = word.split_once('.').map_or("", |(group, _)| group);
-            let code = matches!(group, "request" | "jwt" | "system") && word.chars().all(|c| c.is_ascii_lowercase() || matches!(c, '_' | '.'));
+            let code =
+                matches!(group, "request" | "jwt" | "system") && word.chars().all(|c| c.is_ascii_lowercase() || matches!(c, '_' | '.'));
             assert!(!code || codes.contains(word), "{}: `{word}`", page.display());
         }
     }

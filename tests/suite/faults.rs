@@ -27,7 +27,12 @@ fn nobody() -> SocketAddr {
 
 #[test]
 fn an_unsealed_component_denies_everything() {
-    let setup = Setup { component: Compiled::new(&engine().unwrap(), base()).unwrap(), variables: vec![], now: Some(NOW), limits: InstanceLimits::default() };
+    let setup = Setup {
+        component: Compiled::new(&engine().unwrap(), base()).unwrap(),
+        variables: vec![],
+        now: Some(NOW),
+        limits: InstanceLimits::default(),
+    };
     let gate = setup.start(&origin());
     for request in [good(&gate), Request::get("/health"), Request::get("/.well-known/cedargate/health"), Request::get("//")] {
         gate.check("unsealed", &request, &Expect::refused(503, "system.unsealed"));
@@ -46,7 +51,9 @@ fn a_clock_that_was_never_set_denies() {
 #[test]
 fn a_variable_that_cannot_be_used_denies() {
     let origin = origin();
-    for (name, value) in [("trusted_hops", "many"), ("trusted_hops", "17"), ("origin_connect_timeout_ms", "-1"), ("origin_first_byte_timeout_ms", "0")] {
+    for (name, value) in
+        [("trusted_hops", "many"), ("trusted_hops", "17"), ("origin_connect_timeout_ms", "-1"), ("origin_first_byte_timeout_ms", "0")]
+    {
         let gate = Setup::new(&bundle()).variable(name, value).start(&origin);
         gate.check(name, &good(&gate), &Expect::refused(503, "system.configuration"));
     }

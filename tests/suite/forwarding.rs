@@ -68,7 +68,9 @@ fn anonymous_requests_carry_the_anonymous_principal() {
 #[test]
 fn headers_of_one_connection_end_at_the_gate() {
     let mut request = Request::get(PATH).bearer(&alice());
-    for (name, value) in [("Keep-Alive", "timeout=5"), ("TE", "trailers"), ("Proxy-Connection", "x"), ("X-Kept", "yes"), ("Accept", "text/x")] {
+    for (name, value) in
+        [("Keep-Alive", "timeout=5"), ("TE", "trailers"), ("Proxy-Connection", "x"), ("X-Kept", "yes"), ("Accept", "text/x")]
+    {
         request = request.header(name, value);
     }
     let (seen, response) = forwarded("hop by hop", &request);
@@ -99,7 +101,8 @@ fn a_trace_is_continued_and_a_broken_one_replaced() {
     assert_eq!(seen.header("tracestate"), Some("a=1"));
     answer.with_record(|record| assert_eq!(record["trace_id"], "0af7651916cd43dd8448eb211c80319c"));
 
-    let (seen, _) = forwarded("broken", &Request::get(PATH).bearer(&alice()).header("traceparent", "00-zz-1-1").header("tracestate", "a=1"));
+    let (seen, _) =
+        forwarded("broken", &Request::get(PATH).bearer(&alice()).header("traceparent", "00-zz-1-1").header("tracestate", "a=1"));
     let parent = seen.header("traceparent").unwrap();
     assert!(parent.len() == 55 && !parent.contains("zz"), "{parent}");
     assert_eq!(seen.header("tracestate"), None);
@@ -125,7 +128,13 @@ fn a_body_goes_through_as_it_is_in_every_framing() {
     let mut odd = Request::get("/api/documents/1?echo=1").bearer(&alice()).header("Transfer-Encoding", "chunked");
     odd.body = b"3\r\nabc\r\n0\r\n\r\n".to_vec();
     let (seen, response) = forwarded("a GET with a chunked body", &odd);
-    assert_eq!((seen.body, response.text().as_str()), (Some(3), "abc"));
+    assert_eq!((seen.body, response.text().as_str(), seen.header("content-length")), (Some(3), "abc", Some("3")));
+    // Of such a body only so much is held back to learn its length.
+    odd.id.push('b');
+    odd.body = [b"20000\r\n".to_vec(), vec![b'x'; 0x20000], b"\r\n0\r\n\r\n".to_vec()].concat();
+    let response = odd.send(gate().addr);
+    assert_eq!((response.status, response.code().as_str()), (411, "request.length_required"));
+    assert!(gate().origin.seen(&odd.id).is_empty());
 }
 
 #[test]
@@ -136,7 +145,10 @@ fn the_origins_status_and_framing_come_back() {
         assert_eq!(response.status, status);
         assert_eq!(gate().origin.seen(&request.id).len(), 1);
         if let Some(record) = gate().record_of(&response) {
-            assert_eq!((&record["decision"], &record["upstream"]["status"], &record["status"]), (&"allow".into(), &status.into(), &status.into()));
+            assert_eq!(
+                (&record["decision"], &record["upstream"]["status"], &record["status"]),
+                (&"allow".into(), &status.into(), &status.into())
+            );
         }
     }
     let (_, response) = forwarded("length kept", &Request::get(PATH).bearer(&alice()));

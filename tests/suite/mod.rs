@@ -4,6 +4,7 @@ mod support;
 
 mod concurrency;
 mod denials;
+mod docs;
 mod faults;
 mod forwarding;
 mod malformed;

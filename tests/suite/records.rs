@@ -17,7 +17,24 @@ fn an_allowed_request_is_recorded_with_everything_that_decided_it() {
     let answer = gate().check("allowed", &Request::get("/api/documents/1?secret=value").bearer(&token), &Expect::allowed());
     answer.with_record(|record| {
         let members: BTreeSet<&str> = record.as_object().unwrap().keys().map(String::as_str).collect();
-        for member in ["v", "time", "decision_id", "trace_id", "region", "policy_digest", "schema_digest", "decision", "reason", "status", "policies", "identity", "cedar", "request", "timing_us", "upstream"] {
+        for member in [
+            "v",
+            "time",
+            "decision_id",
+            "trace_id",
+            "region",
+            "policy_digest",
+            "schema_digest",
+            "decision",
+            "reason",
+            "status",
+            "policies",
+            "identity",
+            "cedar",
+            "request",
+            "timing_us",
+            "upstream",
+        ] {
             assert!(members.contains(member), "{member}: {record}");
         }
         assert_eq!(record["v"], 1);
@@ -58,7 +75,8 @@ fn hostile_text_stays_text() {
     let token = Token::dev(gate().now, "a\u{202e}b").groups(&["readers"]).make();
     let answer = gate().check("direction override in the subject", &Request::get(PATH).bearer(&token), &Expect::allowed());
     answer.with_record(|record| assert_eq!(record["identity"]["subject"], "a\\u{202e}b"));
-    let answer = gate().check("control character in the host", &Request::get(PATH).host(Some("a b")), &Expect::refused(400, "request.host_invalid"));
+    let answer =
+        gate().check("control character in the host", &Request::get(PATH).host(Some("a b")), &Expect::refused(400, "request.host_invalid"));
     answer.with_record(|record| assert_eq!(record["request"]["host"], "a b"));
     let request = Request::get("/health%0a%1b[31m").header("x", "1");
     let answer = gate().check("line feed in the path", &request, &Expect::refused(400, "request.path_encoded_control"));
@@ -87,7 +105,12 @@ const UNREACHABLE: &[(Reason, &str)] = &[
 #[test]
 fn every_reason_code_is_met_end_to_end() {
     let suite = root().join("tests/suite");
-    let text: String = std::fs::read_dir(suite).unwrap().flatten().filter(|f| f.path().extension().is_some_and(|e| e == "rs")).map(|f| std::fs::read_to_string(f.path()).unwrap()).collect();
+    let text: String = std::fs::read_dir(suite)
+        .unwrap()
+        .flatten()
+        .filter(|f| f.path().extension().is_some_and(|e| e == "rs"))
+        .map(|f| std::fs::read_to_string(f.path()).unwrap())
+        .collect();
     let missing: Vec<&str> = Reason::ALL
         .iter()
         .filter(|reason| !UNREACHABLE.iter().any(|(r, _)| r == *reason))

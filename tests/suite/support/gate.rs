@@ -33,7 +33,8 @@ pub fn root() -> &'static Path {
 pub fn base() -> &'static [u8] {
     static BASE: OnceLock<Vec<u8>> = OnceLock::new();
     BASE.get_or_init(|| {
-        let path = std::env::var_os("CEDARGATE_BASE").map_or_else(|| root().join("target/wasm32-wasip2/release/cedargate.wasm"), PathBuf::from);
+        let path =
+            std::env::var_os("CEDARGATE_BASE").map_or_else(|| root().join("target/wasm32-wasip2/release/cedargate.wasm"), PathBuf::from);
         std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}: build it with `make component`", path.display()))
     })
 }

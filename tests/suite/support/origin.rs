@@ -29,8 +29,6 @@ pub struct Seen {
     pub headers: Vec<(String, String)>,
     /// Length of the body; `None` when it broke off.
     pub body: Option<u64>,
-    /// The first bytes of the body.
-    pub start: Vec<u8>,
 }
 
 impl Seen {
@@ -119,7 +117,7 @@ async fn answer(request: Request<Incoming>, seen: Arc<Mutex<BTreeMap<String, Vec
     let headers: Vec<(String, String)> =
         parts.headers.iter().map(|(n, v)| (n.to_string(), String::from_utf8_lossy(v.as_bytes()).into_owned())).collect();
     let id = headers.iter().find(|(n, _)| n == TEST_ID).map(|(_, v)| v.clone()).unwrap_or_default();
-    let one = Seen { method: parts.method.to_string(), target: parts.uri.to_string(), headers, body: length, start: start.clone() };
+    let one = Seen { method: parts.method.to_string(), target: parts.uri.to_string(), headers, body: length };
     let principal = one.header("cedargate-principal").unwrap_or_default().to_owned();
     seen.lock().unwrap().entry(id.clone()).or_default().push(one);
 
@@ -129,14 +127,15 @@ async fn answer(request: Request<Incoming>, seen: Arc<Mutex<BTreeMap<String, Vec
         tokio::time::sleep(Duration::from_millis(ms)).await;
     }
     let status = number("status").and_then(|s| u16::try_from(s).ok()).unwrap_or(200);
-    let response = Response::builder().status(status).header("x-origin", "real").header("cedargate-spoof", "1").header("alt-svc", "h3=\":1\"");
+    let response =
+        Response::builder().status(status).header("x-origin", "real").header("cedargate-spoof", "1").header("alt-svc", "h3=\":1\"");
     let body: Body = if let Some(total) = number("bytes") {
         let chunk = Bytes::from(vec![b'x'; 64 * 1024]);
         UnsyncBoxBody::new(chunks(total, chunk))
     } else if ask.contains_key("cut") {
-        let frames: Vec<Result<Frame<Bytes>, std::io::Error>> =
-            vec![Ok(Frame::data(Bytes::from_static(b"first half"))), Err(std::io::Error::other("cut"))];
-        UnsyncBoxBody::new(Frames(frames.into_iter()))
+        // Enough to be on its way before it breaks off.
+        let frames = (0..64).map(|_| Ok(Frame::data(Bytes::from_static(&[b'x'; 16 * 1024])))).chain([Err(std::io::Error::other("cut"))]);
+        UnsyncBoxBody::new(Frames(frames))
     } else if ask.contains_key("echo") {
         UnsyncBoxBody::new(Full::new(Bytes::from(start)).map_err(|e| match e {}))
     } else {

@@ -149,7 +149,8 @@ pub fn sign(alg: &str, key: Key, input: &[u8]) -> Vec<u8> {
         pair.sign(padding, &random, input, &mut out).unwrap();
         out
     };
-    let ecdsa = |algorithm| EcdsaKeyPair::from_pkcs8(algorithm, key.pkcs8(), &random).unwrap().sign(&random, input).unwrap().as_ref().to_vec();
+    let ecdsa =
+        |algorithm| EcdsaKeyPair::from_pkcs8(algorithm, key.pkcs8(), &random).unwrap().sign(&random, input).unwrap().as_ref().to_vec();
     match alg {
         "EdDSA" => Ed25519KeyPair::from_pkcs8_maybe_unchecked(key.pkcs8()).unwrap().sign(input).as_ref().to_vec(),
         "ES256" => ecdsa(&signature::ECDSA_P256_SHA256_FIXED_SIGNING),

@@ -6,7 +6,7 @@ use spin_sdk::wasip3::http::types::{ErrorCode, Method as WasiMethod, Request, Re
 use spin_sdk::wasip3::wit_future;
 use spin_sdk::wit_bindgen::{StreamReader, StreamResult};
 
-use super::exchange::{failure_only, fields, send_all};
+use super::exchange::{failure_only, fields, no_trailers, send_all};
 use super::settings::Timeouts;
 use crate::decision::{Denial, Reason};
 use crate::enforce::{Forwarded, response_headers};
@@ -24,18 +24,20 @@ pub(super) async fn send(inbound: Request, forwarded: Forwarded, timeouts: Timeo
     let Forwarded { method, path_with_query, https, authority, mut headers, content_length } = forwarded;
     let (_consumed, consumed) = wit_future::new(|| Ok(()));
     let (body, end) = Request::consume_body(inbound, consumed);
-    let body = match (content_length, method) {
-        (Some(0), _) => None,
-        (Some(_), _) | (None, Method::Post | Method::Put | Method::Patch) => Some(body),
+    let (body, trailers) = match (content_length, method) {
+        (Some(0), _) => (None, no_trailers()),
+        (Some(_), _) | (None, Method::Post | Method::Put | Method::Patch) => (Some(body), failure_only(end)),
         (None, Method::Get | Method::Head | Method::Options | Method::Delete) => {
             let held = hold(body).await?;
+            // SECURITY: a body that broke off must not become a whole one by being counted.
+            end.await.map_err(|e| Denial::new(Reason::SystemInternal, format!("the request broke off: {e}")))?;
             if !held.is_empty() {
                 headers.push(("content-length".to_owned(), held.len().to_string().into_bytes()));
             }
-            send_all(held)
+            (send_all(held), no_trailers())
         }
     };
-    let (request, _sent) = Request::new(fields(&headers), body, failure_only(end), Some(options(timeouts)));
+    let (request, _sent) = Request::new(fields(&headers), body, trailers, Some(options(timeouts)));
     let scheme = if https { Scheme::Https } else { Scheme::Http };
     let built = request.set_method(&wasi_method(method)).is_ok()
         && request.set_scheme(Some(&scheme)).is_ok()

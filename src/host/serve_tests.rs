@@ -30,8 +30,7 @@ fn options() -> Option<ServerOptions> {
 async fn get<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, h2: bool, uri: &str) -> (StatusCode, Option<String>, Bytes) {
     let mut request = Request::get(uri).body(Empty::<Bytes>::new()).unwrap();
     let response = if h2 {
-        let (mut sender, connection) =
-            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
         sender.send_request(request).await.unwrap()
     } else {

@@ -15,7 +15,7 @@
 //! | the component's output, line by line | [`records`] |
 //! | an API to stand in front of | [`demo`] |
 
-#![expect(clippy::disallowed_methods, reason = "the host is a shell: clocks, files and threads are its work")]
+#![expect(clippy::disallowed_methods, reason = "this is a shell: it reads files and clocks, and waits")]
 
 pub mod allowed;
 mod bindings;

@@ -77,7 +77,7 @@ async fn hold(mut body: StreamReader<u8>) -> Result<Vec<u8>, Denial> {
         let (result, piece) = body.read(Vec::with_capacity(PIECE_BYTES)).await;
         held.extend_from_slice(&piece);
         if held.len() > limits::UNSIZED_BODY_BYTES {
-            return Err(Denial::new(Reason::RequestLengthRequired, format!("more than {} bytes", limits::UNSIZED_BODY_BYTES)));
+            return Err(Denial::new(Reason::GateLengthRequired, format!("more than {} bytes", limits::UNSIZED_BODY_BYTES)));
         }
         if matches!(result, StreamResult::Dropped | StreamResult::Cancelled) {
             return Ok(held);

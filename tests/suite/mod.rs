@@ -2,6 +2,7 @@
 
 mod support;
 
+mod command;
 mod concurrency;
 mod denials;
 mod dependencies;
@@ -9,6 +10,8 @@ mod docs;
 mod faults;
 mod forwarding;
 mod malformed;
+mod protocols;
 mod records;
+mod sealing;
 mod streaming;
 mod tokens;

@@ -29,12 +29,18 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The unsealed component, built by `make component`.
+/// Where the unsealed component is that `make component` builds.
+pub fn base_path() -> PathBuf {
+    let named = std::env::var_os("CEDARGATE_BASE").map(PathBuf::from);
+    // The command runs in other folders.
+    std::path::absolute(named.unwrap_or_else(|| root().join("target/wasm32-wasip2/release/cedargate.wasm"))).unwrap()
+}
+
+/// The unsealed component.
 pub fn base() -> &'static [u8] {
     static BASE: OnceLock<Vec<u8>> = OnceLock::new();
     BASE.get_or_init(|| {
-        let path =
-            std::env::var_os("CEDARGATE_BASE").map_or_else(|| root().join("target/wasm32-wasip2/release/cedargate.wasm"), PathBuf::from);
+        let path = base_path();
         std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}: build it with `make component`", path.display()))
     })
 }
@@ -44,16 +50,18 @@ pub fn bundle() -> Bundle {
     cedargate::cli::files::read_bundle(&root().join("policies"), &root().join("tests/gate/keys"), false).expect("the bundle can be read")
 }
 
+/// A sealed component. Each distinct bundle is sealed once.
+pub fn sealed(bundle: &Bundle) -> Vec<u8> {
+    static DONE: Mutex<BTreeMap<Digest, Vec<u8>>> = Mutex::new(BTreeMap::new());
+    let mut done = DONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    done.entry(bundle.digest()).or_insert_with(|| seal(base(), bundle).unwrap_or_else(|e| panic!("{e}")).component).clone()
+}
+
 /// A component ready to serve. Each distinct bundle is sealed and compiled once.
 pub fn compiled(bundle: &Bundle) -> Compiled {
     static DONE: Mutex<BTreeMap<Digest, Compiled>> = Mutex::new(BTreeMap::new());
     let mut done = DONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    done.entry(bundle.digest())
-        .or_insert_with(|| {
-            let sealed = seal(base(), bundle).unwrap_or_else(|e| panic!("{e}"));
-            Compiled::new(&engine().unwrap(), &sealed.component).unwrap()
-        })
-        .clone()
+    done.entry(bundle.digest()).or_insert_with(|| Compiled::new(&engine().unwrap(), &sealed(bundle)).unwrap()).clone()
 }
 
 /// How to start a gate of one's own.

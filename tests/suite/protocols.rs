@@ -83,6 +83,8 @@ impl Client {
         let response = match self {
             Self::Two(sender) => sender.send_request(request).await,
             Self::One(sender) => {
+                // One request after the other.
+                sender.ready().await.unwrap();
                 let host = request.uri().authority().unwrap().to_string();
                 request.headers_mut().insert("host", host.parse().unwrap());
                 *request.uri_mut() = request.uri().path_and_query().unwrap().as_str().parse().unwrap();

@@ -1,6 +1,8 @@
 //! The gate under test: the sealed component in the embedded host, or a gate that runs elsewhere (`GATE=http://…`).
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
@@ -112,6 +114,7 @@ enum Source {
 /// The records of a gate, indexed by decision as they are read.
 struct Records {
     source: Source,
+    /// How far it was read, in lines of memory or bytes of a file, and what was found.
     index: Mutex<(usize, HashMap<String, Vec<Value>>)>,
 }
 
@@ -125,15 +128,23 @@ impl Records {
         let mut index = self.index.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let (read, by_id) = &mut *index;
         let new = match &self.source {
-            Source::Memory(sink) => sink.lines_from(*read),
-            // Only whole lines: the gate may be writing one.
+            Source::Memory(sink) => {
+                let lines = sink.lines_from(*read);
+                *read += lines.len();
+                lines
+            }
             Source::File(path) => {
-                let text = std::fs::read_to_string(path).expect("GATE_RECORDS can be read");
-                text.split_inclusive('\n').filter(|l| l.ends_with('\n')).skip(*read).map(str::to_owned).collect()
+                let mut file = File::open(path).expect("GATE_RECORDS can be read");
+                file.seek(SeekFrom::Start(*read as u64)).unwrap();
+                let mut text = vec![];
+                file.read_to_end(&mut text).unwrap();
+                // Only whole lines: the gate may be writing one.
+                text.truncate(text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1));
+                *read += text.len();
+                String::from_utf8_lossy(&text).lines().map(str::to_owned).collect()
             }
             Source::Unseen => vec![],
         };
-        *read += new.len();
         for line in new {
             // Under Spin other output may stand between the records.
             let Ok(record) = serde_json::from_str::<Value>(&line) else { continue };

@@ -2,9 +2,10 @@
 
 use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Method, Request, Response, Scheme, Trailers};
 use spin_sdk::wasip3::{wit_future, wit_stream};
-use spin_sdk::wit_bindgen::{self, FutureReader, StreamReader};
+use spin_sdk::wit_bindgen::{self, FutureReader, StreamReader, StreamResult};
 
 use crate::enforce::Answer;
+use crate::limits;
 use crate::request::RawRequest;
 
 /// A request's head, copied out of the runtime.
@@ -103,18 +104,33 @@ pub(super) fn no_trailers() -> FutureReader<Result<Option<Trailers>, ErrorCode>>
     reader
 }
 
-/// Trailers for a message that is passed on: never the sender's, but its failure.
+/// The body of a request that is passed on, piece by piece, with the sender's failure but never its trailers.
 ///
 /// SECURITY: trailers are dropped, because they could carry the very fields that were filtered from the head. That the
-/// body was cut off is not: without it a truncated chunked body would look complete on the other side.
-pub(super) fn failure_only(
-    incoming: FutureReader<Result<Option<Trailers>, ErrorCode>>,
-) -> FutureReader<Result<Option<Trailers>, ErrorCode>> {
-    let (writer, reader) = wit_future::new(|| Err(ErrorCode::InternalError(None)));
+/// body was cut off is not: without it a truncated chunked body would look complete to the origin.
+///
+/// The pieces go through the instance because the runtimes never finish a message whose stream is handed on unread while
+/// its trailers are made here: the instance would stay alive for ever, and with it its place among the host's instances.
+pub(super) fn without_trailers(
+    mut body: StreamReader<u8>,
+    end: FutureReader<Result<Option<Trailers>, ErrorCode>>,
+) -> (StreamReader<u8>, FutureReader<Result<Option<Trailers>, ErrorCode>>) {
+    let (mut writer, reader) = wit_stream::new();
+    let (fate, trailers) = wit_future::new(|| Err(ErrorCode::InternalError(None)));
     wit_bindgen::spawn(async move {
-        let end = incoming.await.map(|_trailers| None);
+        loop {
+            let (result, piece) = body.read(Vec::with_capacity(limits::PIECE_BYTES)).await;
+            if !piece.is_empty() && !writer.write_all(piece).await.is_empty() {
+                // The origin wants no more.
+                return;
+            }
+            if matches!(result, StreamResult::Dropped | StreamResult::Cancelled) {
+                break;
+            }
+        }
+        drop(writer);
         // The reader may be gone with its connection.
-        let _ = writer.write(end).await;
+        let _ = fate.write(end.await.map(|_trailers| None)).await;
     });
-    reader
+    (reader, trailers)
 }

@@ -1,20 +1,16 @@
-//! The exchange with an HTTP origin: bodies stream both ways and never pass through the instance's memory, unless the
-//! gate has to look whether there is one.
+//! The exchange with an HTTP origin: bodies stream both ways, and at most a piece of each is ever in the instance's memory.
 
 use spin_sdk::wasip3::http::client;
 use spin_sdk::wasip3::http::types::{ErrorCode, Method as WasiMethod, Request, RequestOptions, Response, Scheme};
 use spin_sdk::wasip3::wit_future;
 use spin_sdk::wit_bindgen::{StreamReader, StreamResult};
 
-use super::exchange::{failure_only, fields, no_trailers, send_all};
+use super::exchange::{fields, no_trailers, send_all, without_trailers};
 use super::settings::Timeouts;
 use crate::decision::{Denial, Reason};
 use crate::enforce::{Forwarded, response_headers};
 use crate::limits;
 use crate::request::Method;
-
-/// How much of a body is read at once.
-const PIECE_BYTES: usize = 16 * 1024;
 
 /// Sends a permitted request on; the answer is the response for the client and its status.
 ///
@@ -26,7 +22,10 @@ pub(super) async fn send(inbound: Request, forwarded: Forwarded, timeouts: Timeo
     let (body, end) = Request::consume_body(inbound, consumed);
     let (body, trailers) = match (content_length, method) {
         (Some(0), _) => (None, no_trailers()),
-        (Some(_), _) | (None, Method::Post | Method::Put | Method::Patch) => (Some(body), failure_only(end)),
+        (Some(_), _) | (None, Method::Post | Method::Put | Method::Patch) => {
+            let (body, trailers) = without_trailers(body, end);
+            (Some(body), trailers)
+        }
         (None, Method::Get | Method::Head | Method::Options | Method::Delete) => {
             let held = hold(body).await?;
             // SECURITY: a body that broke off must not become a whole one by being counted.
@@ -51,7 +50,7 @@ pub(super) async fn send(inbound: Request, forwarded: Forwarded, timeouts: Timeo
     relay(response, decision_id)
 }
 
-/// Passes the origin's response on.
+/// Passes the origin's response on, body and end exactly as they come: neither is copied through the instance.
 fn relay(inbound: Response, decision_id: &str) -> Result<(Response, u16), Denial> {
     let status = inbound.get_status_code();
     if !(200..=599).contains(&status) {
@@ -60,7 +59,7 @@ fn relay(inbound: Response, decision_id: &str) -> Result<(Response, u16), Denial
     let headers = response_headers(inbound.get_headers().copy_all(), decision_id);
     let (_consumed, consumed) = wit_future::new(|| Ok(()));
     let (body, end) = Response::consume_body(inbound, consumed);
-    let (response, _sent) = Response::new(fields(&headers), Some(body), failure_only(end));
+    let (response, _sent) = Response::new(fields(&headers), Some(body), end);
     if response.set_status_code(status).is_err() {
         return Err(Denial::new(Reason::SystemOriginInvalid, format!("status {status}")));
     }
@@ -74,7 +73,7 @@ fn relay(inbound: Response, decision_id: &str) -> Result<(Response, u16), Denial
 async fn hold(mut body: StreamReader<u8>) -> Result<Vec<u8>, Denial> {
     let mut held = Vec::new();
     loop {
-        let (result, piece) = body.read(Vec::with_capacity(PIECE_BYTES)).await;
+        let (result, piece) = body.read(Vec::with_capacity(limits::PIECE_BYTES)).await;
         held.extend_from_slice(&piece);
         if held.len() > limits::UNSIZED_BODY_BYTES {
             return Err(Denial::new(Reason::GateLengthRequired, format!("more than {} bytes", limits::UNSIZED_BODY_BYTES)));

@@ -69,7 +69,7 @@ pub(super) async fn handle(request: Request) -> Result<Response, ErrorCode> {
         let answer =
             if reason == Reason::GateHealth { Answer::health(gate, visit.id.as_str()) } else { Answer::fault(reason, visit.id.as_str()) };
         write(&Record::own(record.context(answer.status, Timing::default(), None), reason));
-        return Ok(exchange::respond(answer));
+        return Ok(exchange::respond(answer, raw.method));
     }
 
     let now = visit.time.seconds;
@@ -87,7 +87,7 @@ pub(super) async fn handle(request: Request) -> Result<Response, ErrorCode> {
             decision.outcome = Err(denial);
             let answer = Answer::denial(&decision, visit.id.as_str());
             write(&Record::new(record.context(answer.status, timing, None), &decision));
-            Ok(exchange::respond(answer))
+            Ok(exchange::respond(answer, raw.method))
         }
         Ok(permit) => Ok(carry_on(request, permit, decision, &record, &settings, timing).await),
     }
@@ -109,7 +109,7 @@ async fn carry_on(
             let denial = Denial::new(Reason::SystemConfiguration, detail.clone());
             let answer = Answer::fault(denial.reason, id);
             write(&Record::new(record.context(answer.status, timing, None), &Decision { outcome: Err(denial), ..decision }));
-            return exchange::respond(answer);
+            return exchange::respond(answer, record.facts.method.as_str());
         }
     };
     let onward = Onward { decision_id: id, gate: record.gate, trace: record.trace };
@@ -119,7 +119,7 @@ async fn carry_on(
         Err(denial) => {
             let answer = Answer::fault(denial.reason, id);
             let status = answer.status;
-            (exchange::respond(answer), status, Upstream::Failed(denial))
+            (exchange::respond(answer, record.facts.method.as_str()), status, Upstream::Failed(denial))
         }
     };
     write(&Record::permitted(record.context(status, timing, Some(upstream)), &decision));
@@ -143,7 +143,7 @@ fn refuse(visit: &Visit, gate: Option<&Gate>, region: &str, raw: &RawRequest<'_>
         upstream: None,
     };
     write(&Record::new(context, &decision));
-    exchange::respond(answer)
+    exchange::respond(answer, raw.method)
 }
 
 fn read(raw: &RawRequest<'_>, proxies: Proxies) -> Result<(Facts, request::Evidence), Denial> {

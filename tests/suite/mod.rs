@@ -5,6 +5,7 @@ mod support;
 mod concurrency;
 mod denials;
 mod docs;
+mod edges;
 mod faults;
 mod forwarding;
 mod malformed;

@@ -210,6 +210,11 @@ impl Gate {
         self.server.is_some()
     }
 
+    /// Every line the gate wrote, as it is.
+    pub fn lines(&self) -> Vec<String> {
+        self.server.as_ref().expect("a gate of this process").records().lines()
+    }
+
     /// What the host counted.
     pub fn metrics(&self) -> Metrics {
         self.server.as_ref().expect("a gate of this process").metrics()

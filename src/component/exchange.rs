@@ -2,10 +2,13 @@
 
 use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Method, Request, Response, Scheme, Trailers};
 use spin_sdk::wasip3::{wit_future, wit_stream};
-use spin_sdk::wit_bindgen::{self, FutureReader, StreamReader};
+use spin_sdk::wit_bindgen::{self, FutureReader, StreamReader, StreamResult};
 
 use crate::enforce::Answer;
 use crate::request::RawRequest;
+
+/// How much of a body is read at once.
+pub(super) const PIECE_BYTES: usize = 64 * 1024;
 
 /// A request's head, copied out of the runtime.
 pub(super) struct Inbound {
@@ -111,6 +114,24 @@ fn own_fields(headers: &[(String, Vec<u8>)]) -> Fields {
 pub(super) fn no_trailers() -> FutureReader<Result<Option<Trailers>, ErrorCode>> {
     // A future whose writer is dropped gives its default.
     let (_, reader) = wit_future::new(|| Ok(None));
+    reader
+}
+
+/// A body that is passed on piece by piece.
+///
+/// SECURITY: handed over as it is, a body the runtime made goes from one connection to the other inside the runtime, its
+/// trailers with it: `cedargate-principal` among them, when a caller sent that. Through our hands only bytes go on.
+pub(super) fn bytes_of(mut body: StreamReader<u8>) -> StreamReader<u8> {
+    let (mut writer, reader) = wit_stream::new();
+    wit_bindgen::spawn(async move {
+        loop {
+            let (result, piece) = body.read(Vec::with_capacity(PIECE_BYTES)).await;
+            // What is left over belongs to a peer that went away.
+            if !writer.write_all(piece).await.is_empty() || matches!(result, StreamResult::Dropped | StreamResult::Cancelled) {
+                return;
+            }
+        }
+    });
     reader
 }
 

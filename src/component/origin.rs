@@ -1,20 +1,16 @@
-//! The exchange with an HTTP origin: bodies stream both ways and never pass through the instance's memory, unless the
-//! gate has to look whether there is one.
+//! The exchange with an HTTP origin: bodies stream both ways, a piece of each at a time in the instance's memory.
 
 use spin_sdk::wasip3::http::client;
 use spin_sdk::wasip3::http::types::{ErrorCode, Method as WasiMethod, Request, RequestOptions, Response, Scheme};
 use spin_sdk::wasip3::wit_future;
 use spin_sdk::wit_bindgen::{StreamReader, StreamResult};
 
-use super::exchange::{failure_only, fields, no_trailers, send_all};
+use super::exchange::{PIECE_BYTES, bytes_of, failure_only, fields, no_trailers, send_all};
 use super::settings::Timeouts;
 use crate::decision::{Denial, Reason};
 use crate::enforce::{Forwarded, response_headers};
 use crate::limits;
 use crate::request::Method;
-
-/// How much of a body is read at once.
-const PIECE_BYTES: usize = 16 * 1024;
 
 /// Sends a permitted request on; the answer is the response for the client and its status.
 ///
@@ -26,7 +22,7 @@ pub(super) async fn send(inbound: Request, forwarded: Forwarded, timeouts: Timeo
     let (body, end) = Request::consume_body(inbound, consumed);
     let (body, trailers) = match (content_length, method) {
         (Some(0), _) => (None, no_trailers()),
-        (Some(_), _) | (None, Method::Post | Method::Put | Method::Patch) => (Some(body), failure_only(end)),
+        (Some(_), _) | (None, Method::Post | Method::Put | Method::Patch) => (Some(bytes_of(body)), failure_only(end)),
         (None, Method::Get | Method::Head | Method::Options | Method::Delete) => {
             let held = hold(body).await?;
             // SECURITY: a body that broke off must not become a whole one by being counted.
@@ -65,7 +61,7 @@ fn relay(inbound: Response, method: Method, decision_id: &str) -> Result<(Respon
     // These have no body, whatever their `content-length` says (RFC 9110, section 6.4.1): one that is missing is not cut off.
     let (body, trailers) = match (method, status) {
         (Method::Head, _) | (_, 204 | 304) => (None, no_trailers()),
-        _ => (Some(body), failure_only(end)),
+        _ => (Some(bytes_of(body)), failure_only(end)),
     };
     let (response, _sent) = Response::new(fields, body, trailers);
     if response.set_status_code(status).is_err() {

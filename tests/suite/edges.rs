@@ -2,14 +2,17 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
+use hyper::body::Frame;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 
 use super::support::client::{Request, TEST_ID};
-use super::support::gate::{Expect, Gate, Setup, bundle, runtime};
+use super::support::gate::{Gate, Setup, bundle, runtime};
 use super::support::origin::Origin;
 use super::support::token::Token;
 
@@ -61,6 +64,41 @@ where
         let trailers = body.trailers().cloned();
         (parts, body.to_bytes(), trailers)
     })
+}
+
+#[test]
+fn trailers_end_at_the_gate_both_ways() {
+    let answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\nTrailer: cedargate-principal\r\n\r\n5\r\nhello\r\n0\r\ncedargate-principal: forged\r\nspin-x: forged\r\n\r\n".to_vec();
+    let (origin, seen) = raw_origin(answer);
+    let gate = Setup::new(&bundle()).start(&origin);
+    let token = Token::dev(gate.now, "bob").groups(&["writers"]).scope("documents.write").make();
+    let mut trailers = http::HeaderMap::new();
+    trailers.insert("cedargate-principal", "forged".parse().unwrap());
+    let frames = vec![Ok::<_, std::io::Error>(Frame::data(Bytes::from_static(b"body"))), Ok(Frame::trailers(trailers))];
+    let body = Frames(frames.into_iter());
+    let request = http::Request::put(format!("http://api.example.com{PATH}"))
+        .header("authorization", format!("Bearer {token}"))
+        .header("trailer", "cedargate-principal")
+        .body(body)
+        .unwrap();
+    let (parts, body, trailers) = over_http2(gate.addr, request);
+    let sent = seen.lock().unwrap().concat();
+    let sent = String::from_utf8_lossy(&sent).into_owned();
+    assert!(!sent.contains("forged"), "{sent}");
+    assert_eq!((parts.status.as_u16(), &body[..]), (200, &b"hello"[..]));
+    assert_eq!(trailers, None);
+}
+
+/// A body of these frames.
+struct Frames(std::vec::IntoIter<Result<Frame<Bytes>, std::io::Error>>);
+
+impl http_body::Body for Frames {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        Poll::Ready(self.0.next())
+    }
 }
 
 #[test]

@@ -122,8 +122,11 @@ async fn carry_on(
             (exchange::respond(answer, record.facts.method.as_str()), status, Upstream::Failed(denial))
         }
     };
-    write(&Record::permitted(record.context(status, timing, Some(upstream)), &decision));
-    response
+    if write(&Record::permitted(record.context(status, timing, Some(upstream)), &decision)) {
+        return response;
+    }
+    // SECURITY: what cannot be recorded is not handed out. The origin was asked already; its answer ends here.
+    exchange::respond(Answer::fault(Reason::SystemInternal, id), record.facts.method.as_str())
 }
 
 /// Refuses a request that never became [`Facts`].
@@ -189,10 +192,10 @@ impl<'a> Recorder<'a> {
     }
 }
 
-/// Writes one record to stdout in one call, so that lines of concurrent requests do not mix.
-fn write(record: &Record) {
-    // A closed stdout must not turn a denial into a trap; the response goes out either way.
-    let _ = std::io::stdout().lock().write_all(record.to_line().as_bytes());
+/// Writes one record to stdout in one call, so that lines of concurrent requests do not mix. Whether that succeeded
+/// matters to a permit only: a denial goes out either way.
+fn write(record: &Record) -> bool {
+    std::io::stdout().lock().write_all(record.to_line().as_bytes()).is_ok()
 }
 
 fn micros(from: u64, to: u64) -> u64 {

@@ -62,12 +62,19 @@ pub struct Setup {
     pub variables: Vec<(String, String)>,
     pub now: Option<i64>,
     pub limits: InstanceLimits,
+    pub records: RecordSink,
 }
 
 impl Setup {
     /// The suite's gate before anything is changed.
     pub fn new(bundle: &Bundle) -> Self {
-        Self { component: compiled(bundle), variables: vec![], now: Some(NOW), limits: InstanceLimits::default() }
+        Self {
+            component: compiled(bundle),
+            variables: vec![],
+            now: Some(NOW),
+            limits: InstanceLimits::default(),
+            records: RecordSink::memory(),
+        }
     }
 
     pub fn variable(mut self, name: &str, value: &str) -> Self {
@@ -84,6 +91,7 @@ impl Setup {
         let mut options = ServerOptions::new(self.component, app).unwrap();
         options.now = self.now.map(UnixTime);
         options.limits = self.limits;
+        options.records = self.records;
         let server = runtime().block_on(Server::start(options)).expect("the gate starts");
         let records = Records::new(Source::Memory(server.records().clone()));
         Gate { addr: server.address(), origin: origin.clone(), now: self.now.unwrap_or_else(clock), records, server: Some(server) }

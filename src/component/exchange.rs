@@ -59,11 +59,13 @@ fn method_name(method: Method) -> String {
     .to_owned()
 }
 
-/// A response of the gate's own.
-pub(super) fn respond(answer: Answer) -> Response {
+/// A response of the gate's own to a request with this method.
+pub(super) fn respond(answer: Answer, method: &str) -> Response {
     let Answer { status, headers, body } = answer;
-    let contents = send_all(body);
-    let (response, _sent) = Response::new(fields(&headers), contents, no_trailers());
+    // A response to HEAD says how long it would be and has no body (RFC 9110, section 9.3.2). HTTP/1.1 servers see to
+    // that; in HTTP/2 a body breaks the stream.
+    let contents = if method == "HEAD" { None } else { send_all(body) };
+    let (response, _sent) = Response::new(own_fields(&headers), contents, no_trailers());
     // Only a status outside 100 to 999 is refused, and ours are constants; the default of a new response is 200, so
     // SECURITY: a refused status must not become a success.
     if response.set_status_code(status).is_err() {
@@ -85,11 +87,20 @@ pub(super) fn send_all(body: Vec<u8>) -> Option<StreamReader<u8>> {
     Some(reader)
 }
 
-/// Header fields of our own making or already checked. One the runtime refuses is left out rather than losing the message.
-pub(super) fn fields(headers: &[(String, Vec<u8>)]) -> Fields {
-    if let Ok(fields) = Fields::from_list(headers) {
-        return fields;
-    }
+/// Header fields of a message that is passed on.
+///
+/// SECURITY: all of them or none. A field that is left out may be the one that matters: the principal on the way to the
+/// origin, a content security policy on the way back.
+///
+/// # Errors
+/// What the runtime says when it refuses a field, or all of them together as too many.
+pub(super) fn fields(headers: &[(String, Vec<u8>)]) -> Result<Fields, String> {
+    Fields::from_list(headers).map_err(|error| format!("{error:?}"))
+}
+
+/// Header fields of a response of our own, which are few and short; one the runtime refuses all the same is left out, for
+/// a denial must go out.
+fn own_fields(headers: &[(String, Vec<u8>)]) -> Fields {
     let fields = Fields::new();
     for (name, value) in headers {
         let _ = fields.append(name, value);

@@ -36,7 +36,8 @@ pub(super) async fn send(inbound: Request, forwarded: Forwarded, timeouts: Timeo
             (send_all(held), no_trailers())
         }
     };
-    let (request, _sent) = Request::new(fields(&headers), body, trailers, Some(options(timeouts)));
+    let fields = fields(&headers).map_err(|error| Denial::new(Reason::SystemInternal, format!("the fields for the origin: {error}")))?;
+    let (request, _sent) = Request::new(fields, body, trailers, Some(options(timeouts)));
     let scheme = if https { Scheme::Https } else { Scheme::Http };
     let built = request.set_method(&wasi_method(method)).is_ok()
         && request.set_scheme(Some(&scheme)).is_ok()
@@ -47,19 +48,26 @@ pub(super) async fn send(inbound: Request, forwarded: Forwarded, timeouts: Timeo
         return Err(Denial::new(Reason::SystemInternal, "the runtime refused the request for the origin"));
     }
     let response = client::send(request).await.map_err(failed)?;
-    relay(response, decision_id)
+    relay(response, method, decision_id)
 }
 
-/// Passes the origin's response on, body and end exactly as they come: neither is copied through the instance.
-fn relay(inbound: Response, decision_id: &str) -> Result<(Response, u16), Denial> {
+/// Passes the origin's response on. Body and end go as they come and are not copied through the instance: what an origin
+/// says after its body is its own word, to a client that speaks HTTP/2.
+fn relay(inbound: Response, method: Method, decision_id: &str) -> Result<(Response, u16), Denial> {
     let status = inbound.get_status_code();
     if !(200..=599).contains(&status) {
         return Err(Denial::new(Reason::SystemOriginInvalid, format!("status {status}")));
     }
     let headers = response_headers(inbound.get_headers().copy_all(), decision_id);
+    let fields = fields(&headers).map_err(|error| Denial::new(Reason::SystemOriginInvalid, format!("the origin's fields: {error}")))?;
     let (_consumed, consumed) = wit_future::new(|| Ok(()));
     let (body, end) = Response::consume_body(inbound, consumed);
-    let (response, _sent) = Response::new(fields(&headers), Some(body), end);
+    // These have no body, whatever their `content-length` says (RFC 9110, section 6.4.1): one that is missing is not cut off.
+    let (body, trailers) = match (method, status) {
+        (Method::Head, _) | (_, 204 | 304) => (None, no_trailers()),
+        _ => (Some(body), end),
+    };
+    let (response, _sent) = Response::new(fields, body, trailers);
     if response.set_status_code(status).is_err() {
         return Err(Denial::new(Reason::SystemOriginInvalid, format!("status {status}")));
     }

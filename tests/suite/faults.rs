@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
 use cedargate::bundle::Bundle;
-use cedargate::host::{Compiled, InstanceLimits, engine};
+use cedargate::host::{Compiled, InstanceLimits, RecordSink, engine};
 
 use super::support::client::Request;
 use super::support::gate::{Expect, Gate, NOW, Setup, base, bundle};
@@ -33,6 +33,7 @@ fn an_unsealed_component_denies_everything() {
         variables: vec![],
         now: Some(NOW),
         limits: InstanceLimits::default(),
+        records: RecordSink::memory(),
     };
     let gate = setup.start(&origin());
     for request in [good(&gate), Request::get("/health"), Request::get("/.well-known/cedargate/health"), Request::get("//")] {
@@ -143,6 +144,16 @@ fn the_clients_address_is_counted_from_the_right() {
     behind.check("the last entry is elsewhere", &office(&behind, &["10.1.2.3, 203.0.113.9"]), &Expect::refused(403, "policy.forbid"));
     behind.check("no entry", &office(&behind, &[]), &Expect::refused(400, "request.client_address_invalid"));
     behind.check("no address", &office(&behind, &["10.1.2.3, unknown"]), &Expect::refused(400, "request.client_address_invalid"));
+}
+
+#[test]
+fn an_answer_that_cannot_be_recorded_is_not_handed_out() {
+    let full = RecordSink::file(std::path::Path::new("/dev/full")).expect("the tests run on Linux");
+    let gate = Setup { records: full, ..Setup::new(&bundle()) }.start(&origin());
+    let response = good(&gate).send(gate.addr);
+    assert_eq!((response.status, response.code().as_str(), response.header("x-origin")), (500, "internal", None));
+    assert_eq!(Request::get(PATH).send(gate.addr).status, 401);
+    assert_eq!(gate.metrics().failed_instances, 0);
 }
 
 #[test]

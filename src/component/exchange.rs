@@ -2,9 +2,10 @@
 
 use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Method, Request, Response, Scheme, Trailers};
 use spin_sdk::wasip3::{wit_future, wit_stream};
-use spin_sdk::wit_bindgen::{self, FutureReader, StreamReader};
+use spin_sdk::wit_bindgen::{self, FutureReader, StreamReader, StreamResult};
 
 use crate::enforce::Answer;
+use crate::limits;
 use crate::request::RawRequest;
 
 /// A request's head, copied out of the runtime.
@@ -58,11 +59,13 @@ fn method_name(method: Method) -> String {
     .to_owned()
 }
 
-/// A response of the gate's own.
-pub(super) fn respond(answer: Answer) -> Response {
+/// A response of the gate's own to a request with this method.
+pub(super) fn respond(answer: Answer, method: &str) -> Response {
     let Answer { status, headers, body } = answer;
-    let contents = send_all(body);
-    let (response, _sent) = Response::new(fields(&headers), contents, no_trailers());
+    // A response to HEAD says how long it would be and has no body (RFC 9110, section 9.3.2). HTTP/1.1 servers see to
+    // that; in HTTP/2 a body breaks the stream.
+    let contents = if method == "HEAD" { None } else { send_all(body) };
+    let (response, _sent) = Response::new(own_fields(&headers), contents, no_trailers());
     // Only a status outside 100 to 999 is refused, and ours are constants; the default of a new response is 200, so
     // SECURITY: a refused status must not become a success.
     if response.set_status_code(status).is_err() {
@@ -84,11 +87,20 @@ pub(super) fn send_all(body: Vec<u8>) -> Option<StreamReader<u8>> {
     Some(reader)
 }
 
-/// Header fields of our own making or already checked. One the runtime refuses is left out rather than losing the message.
-pub(super) fn fields(headers: &[(String, Vec<u8>)]) -> Fields {
-    if let Ok(fields) = Fields::from_list(headers) {
-        return fields;
-    }
+/// Header fields of a message that is passed on.
+///
+/// SECURITY: all of them or none. A field that is left out may be the one that matters: the principal on the way to the
+/// origin, a content security policy on the way back.
+///
+/// # Errors
+/// What the runtime says when it refuses a field, or all of them together as too many.
+pub(super) fn fields(headers: &[(String, Vec<u8>)]) -> Result<Fields, String> {
+    Fields::from_list(headers).map_err(|error| format!("{error:?}"))
+}
+
+/// Header fields of a response of our own, which are few and short; one the runtime refuses all the same is left out, for
+/// a denial must go out.
+fn own_fields(headers: &[(String, Vec<u8>)]) -> Fields {
     let fields = Fields::new();
     for (name, value) in headers {
         let _ = fields.append(name, value);
@@ -103,18 +115,33 @@ pub(super) fn no_trailers() -> FutureReader<Result<Option<Trailers>, ErrorCode>>
     reader
 }
 
-/// Trailers for a message that is passed on: never the sender's, but its failure.
+/// The body of a request that is passed on, piece by piece, with the sender's failure but never its trailers.
 ///
 /// SECURITY: trailers are dropped, because they could carry the very fields that were filtered from the head. That the
-/// body was cut off is not: without it a truncated chunked body would look complete on the other side.
-pub(super) fn failure_only(
-    incoming: FutureReader<Result<Option<Trailers>, ErrorCode>>,
-) -> FutureReader<Result<Option<Trailers>, ErrorCode>> {
-    let (writer, reader) = wit_future::new(|| Err(ErrorCode::InternalError(None)));
+/// body was cut off is not: without it a truncated chunked body would look complete to the origin.
+///
+/// The pieces go through the instance because the runtimes never finish a message whose stream is handed on unread while
+/// its trailers are made here: the instance would stay alive for ever, and with it its place among the host's instances.
+pub(super) fn without_trailers(
+    mut body: StreamReader<u8>,
+    end: FutureReader<Result<Option<Trailers>, ErrorCode>>,
+) -> (StreamReader<u8>, FutureReader<Result<Option<Trailers>, ErrorCode>>) {
+    let (mut writer, reader) = wit_stream::new();
+    let (fate, trailers) = wit_future::new(|| Err(ErrorCode::InternalError(None)));
     wit_bindgen::spawn(async move {
-        let end = incoming.await.map(|_trailers| None);
+        loop {
+            let (result, piece) = body.read(Vec::with_capacity(limits::PIECE_BYTES)).await;
+            if !piece.is_empty() && !writer.write_all(piece).await.is_empty() {
+                // The origin wants no more.
+                return;
+            }
+            if matches!(result, StreamResult::Dropped | StreamResult::Cancelled) {
+                break;
+            }
+        }
+        drop(writer);
         // The reader may be gone with its connection.
-        let _ = writer.write(end).await;
+        let _ = fate.write(end.await.map(|_trailers| None)).await;
     });
-    reader
+    (reader, trailers)
 }

@@ -8,7 +8,7 @@ use spin_sdk::wasip3::random::random;
 
 use super::exchange::{self, Inbound};
 use super::settings::Settings;
-use super::{origin, sealed, settings};
+use super::{carry, sealed, settings};
 use crate::audit::{Context, DecisionId, Entropy, Record, RequestView, Timestamp, Timing, TraceIds, Upstream};
 use crate::bundle::Gate;
 use crate::decision::{self, Decision, Denial, Permit, Reason, UnixTime};
@@ -69,7 +69,7 @@ pub(super) async fn handle(request: Request) -> Result<Response, ErrorCode> {
         let answer =
             if reason == Reason::GateHealth { Answer::health(gate, visit.id.as_str()) } else { Answer::fault(reason, visit.id.as_str()) };
         write(&Record::own(record.context(answer.status, Timing::default(), None), reason));
-        return Ok(exchange::respond(answer));
+        return Ok(exchange::respond(answer, raw.method));
     }
 
     let now = visit.time.seconds;
@@ -87,7 +87,7 @@ pub(super) async fn handle(request: Request) -> Result<Response, ErrorCode> {
             decision.outcome = Err(denial);
             let answer = Answer::denial(&decision, visit.id.as_str());
             write(&Record::new(record.context(answer.status, timing, None), &decision));
-            Ok(exchange::respond(answer))
+            Ok(exchange::respond(answer, raw.method))
         }
         Ok(permit) => Ok(carry_on(request, permit, decision, &record, &settings, timing).await),
     }
@@ -103,27 +103,30 @@ async fn carry_on(
     timing: Timing,
 ) -> Response {
     let id = record.visit.id.as_str();
-    let origin = match &settings.origin {
-        Ok(origin) => origin,
+    let destination = match &settings.destination {
+        Ok(destination) => destination.clone(),
         Err(detail) => {
             let denial = Denial::new(Reason::SystemConfiguration, detail.clone());
             let answer = Answer::fault(denial.reason, id);
             write(&Record::new(record.context(answer.status, timing, None), &Decision { outcome: Err(denial), ..decision }));
-            return exchange::respond(answer);
+            return exchange::respond(answer, record.facts.method.as_str());
         }
     };
     let onward = Onward { decision_id: id, gate: record.gate, trace: record.trace };
-    let forwarded = forward(permit, record.facts, origin, &onward);
-    let (response, status, upstream) = match origin::send(request, forwarded, settings.timeouts, id).await {
+    let forwarded = forward(permit, record.facts, destination, &onward);
+    let (response, status, upstream) = match carry::send(request, forwarded, settings.timeouts, id).await {
         Ok((response, status)) => (response, status, Upstream::Status(status)),
         Err(denial) => {
             let answer = Answer::fault(denial.reason, id);
             let status = answer.status;
-            (exchange::respond(answer), status, Upstream::Failed(denial))
+            (exchange::respond(answer, record.facts.method.as_str()), status, Upstream::Failed(denial))
         }
     };
-    write(&Record::permitted(record.context(status, timing, Some(upstream)), &decision));
-    response
+    if write(&Record::permitted(record.context(status, timing, Some(upstream)), &decision)) {
+        return response;
+    }
+    // SECURITY: what cannot be recorded is not handed out. The origin was asked already; its answer ends here.
+    exchange::respond(Answer::fault(Reason::SystemInternal, id), record.facts.method.as_str())
 }
 
 /// Refuses a request that never became [`Facts`].
@@ -143,7 +146,7 @@ fn refuse(visit: &Visit, gate: Option<&Gate>, region: &str, raw: &RawRequest<'_>
         upstream: None,
     };
     write(&Record::new(context, &decision));
-    exchange::respond(answer)
+    exchange::respond(answer, raw.method)
 }
 
 fn read(raw: &RawRequest<'_>, proxies: Proxies) -> Result<(Facts, request::Evidence), Denial> {
@@ -189,11 +192,11 @@ impl<'a> Recorder<'a> {
     }
 }
 
-/// Writes one record to stdout in one call, so that lines of concurrent requests do not mix.
+/// Writes one record to stdout in one call, so that lines of concurrent requests do not mix. Whether that succeeded
+/// matters to a permit only: a denial goes out either way.
 #[expect(clippy::disallowed_methods, reason = "the shell writes the records")]
-fn write(record: &Record) {
-    // A closed stdout must not turn a denial into a trap; the response goes out either way.
-    let _ = std::io::stdout().lock().write_all(record.to_line().as_bytes());
+fn write(record: &Record) -> bool {
+    std::io::stdout().lock().write_all(record.to_line().as_bytes()).is_ok()
 }
 
 fn micros(from: u64, to: u64) -> u64 {

@@ -53,7 +53,8 @@ pub(super) fn is_kept_from_origin(name: &str) -> bool {
 /// Whether a field of a response is kept from the client.
 pub(super) fn is_kept_from_client(name: &str) -> bool {
     let name = folded(name);
-    is_hop_by_hop(&name) || RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+    // `host` means nothing in a response, and runtimes refuse it there.
+    is_hop_by_hop(&name) || name == "host" || RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 fn is_reserved(name: &str) -> bool {

@@ -53,7 +53,8 @@ impl Route {
     }
 }
 
-/// Makes the changes Spin 4.1 makes: `connection` is removed, and a `host` of service chaining; scheme and authority are put
+/// Makes the changes Spin 4.1 makes: `connection` is removed (here with the fields it lists, which the component could not
+/// find without it), and a `host` of service chaining; scheme and authority are put
 /// into the URI; and Spin's own headers are *appended*, so that the last of each is Spin's and one a client sent comes first.
 ///
 /// Where Spin closes the connection without an answer (no host at all, two different hosts) or answers an empty 500 (bytes
@@ -63,7 +64,16 @@ pub(super) fn prepare<B>(request: &mut Request<B>, scheme: &Scheme, route: &Rout
     if headers.get(HOST).is_some_and(|host| is_chaining(host.as_bytes())) {
         headers.remove(HOST);
     }
-    headers.remove(CONNECTION);
+    let listed: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .collect();
+    // Before Spin's own are appended, so that none of those can be listed.
+    for name in listed.iter().chain([&CONNECTION]) {
+        headers.remove(name);
+    }
 
     let host = headers.get(HOST).cloned();
     let mut parts = request.uri().clone().into_parts();
@@ -158,6 +168,13 @@ mod tests {
             prepared(Request::get("/").header("host", "x.spin.internal:80").header("connection", "close").header("te", "x"), "/...");
         assert!(all(&request, "host").is_empty() && all(&request, "connection").is_empty());
         assert_eq!(all(&request, "te"), ["x"]);
+        let request = prepared(
+            Request::get("/").header("connection", "close, X-a").header("connection", " x-b ,,@").header("x-a", "1").header("x-b", "2"),
+            "/...",
+        );
+        assert!(all(&request, "x-a").is_empty() && all(&request, "x-b").is_empty());
+        let request = prepared(Request::get("/").header("connection", "spin-client-addr").header("spin-client-addr", "6.6.6.6:1"), "/...");
+        assert_eq!(all(&request, "spin-client-addr"), ["127.0.0.1:8777"]);
     }
 
     #[test]

@@ -180,14 +180,18 @@ impl PolicyStore {
     /// The headers policies may read.
     ///
     /// SECURITY: one that is repeated, or is not text, denies. A rule that looks at a header could otherwise be dodged by
-    /// sending it twice, and nobody could say which of the two the origin believes.
+    /// sending it twice, and nobody could say which of the two the origin believes. `_` counts as `-`, as it does for an
+    /// origin behind CGI, so another spelling of the name denies too.
     fn headers<'q>(&'q self, headers: &'q [(String, Vec<u8>)]) -> Result<Vec<(&'q str, &'q str)>, String> {
         let mut found = vec![];
         for name in &self.routes.context_headers {
-            let mut values = headers.iter().filter(|(header, _)| header == name).map(|(_, value)| value);
+            let mut values = headers.iter().filter(|(header, _)| same(header, name));
             match (values.next(), values.next()) {
                 (None, _) => {}
-                (Some(value), None) => match std::str::from_utf8(value) {
+                (Some((spelling, _)), None) if spelling != name => {
+                    return Err(format!("the header `{name}`, which policies may read, is spelled with another `-` or `_`"));
+                }
+                (Some((_, value)), None) => match std::str::from_utf8(value) {
                     Ok(value) => found.push((name.as_str(), value)),
                     Err(_) => return Err(format!("the header `{name}`, which policies may read, is not text")),
                 },
@@ -215,6 +219,12 @@ impl PolicyStore {
         let bare = || PolicyRef { id: id.to_owned(), reason: None, owner: None, control: None };
         self.policies.get(id).cloned().unwrap_or_else(bare)
     }
+}
+
+/// Whether two names in lower case are one to an origin that takes `_` for `-`.
+fn same(a: &str, b: &str) -> bool {
+    let folded = |byte: u8| if byte == b'_' { b'-' } else { byte };
+    a.len() == b.len() && a.bytes().map(folded).eq(b.bytes().map(folded))
 }
 
 /// The three of a Cedar request.

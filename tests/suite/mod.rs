@@ -7,6 +7,7 @@ mod concurrency;
 mod denials;
 mod dependencies;
 mod docs;
+mod edges;
 mod faults;
 mod forwarding;
 mod malformed;

@@ -43,6 +43,11 @@ fn a_context_header_sent_twice_denies() {
     assert!(ask(&[("x-other", "a"), ("x-other", "b")]).allow);
     let twice = ask(&[("x-request-purpose", "a"), ("x-request-purpose", "a")]);
     assert!(!twice.allow && twice.errors.len() == 1, "{twice:?}");
+    // An origin behind CGI, WSGI and their like reads all of these as one variable.
+    for headers in [&[("x_request_purpose", "b")][..], &[("x-request-purpose", "a"), ("X-Request_Purpose", "b")]] {
+        let folded = ask(headers);
+        assert!(!folded.allow && folded.errors.len() == 1, "{folded:?}");
+    }
 }
 
 /// `cargo test --release -- --ignored --nocapture cost_of` prints what a decision costs, with few and with many entities.

@@ -72,12 +72,19 @@ pub struct Setup {
     pub variables: Vec<(String, String)>,
     pub now: Option<i64>,
     pub limits: InstanceLimits,
+    pub records: RecordSink,
 }
 
 impl Setup {
     /// The suite's gate before anything is changed.
     pub fn new(bundle: &Bundle) -> Self {
-        Self { component: compiled(bundle), variables: vec![], now: Some(NOW), limits: InstanceLimits::default() }
+        Self {
+            component: compiled(bundle),
+            variables: vec![],
+            now: Some(NOW),
+            limits: InstanceLimits::default(),
+            records: RecordSink::memory(),
+        }
     }
 
     pub fn variable(mut self, name: &str, value: &str) -> Self {
@@ -94,6 +101,7 @@ impl Setup {
         let mut options = ServerOptions::new(self.component, app).unwrap();
         options.now = self.now.map(UnixTime);
         options.limits = self.limits;
+        options.records = self.records;
         let server = runtime().block_on(Server::start(options)).expect("the gate starts");
         let records = Records::new(Source::Memory(server.records().clone()));
         Gate { addr: server.address(), origin: origin.clone(), now: self.now.unwrap_or_else(clock), records, server: Some(server) }
@@ -227,6 +235,11 @@ impl Gate {
     /// Whether the gate runs in this process, with its time and records in our hands.
     pub fn is_local(&self) -> bool {
         self.server.is_some()
+    }
+
+    /// Every line the gate wrote, as it is.
+    pub fn lines(&self) -> Vec<String> {
+        self.server.as_ref().expect("a gate of this process").records().lines()
     }
 
     /// What the host counted.

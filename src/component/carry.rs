@@ -1,32 +1,32 @@
-//! The exchange with an HTTP origin: bodies stream both ways and never pass through the instance's memory, unless the
-//! gate has to look whether there is one.
+//! Carrying a permitted request on, and its answer back: bodies stream both ways, and at most a piece of each is ever in
+//! the instance's memory.
 
 use spin_sdk::wasip3::http::client;
 use spin_sdk::wasip3::http::types::{ErrorCode, Method as WasiMethod, Request, RequestOptions, Response, Scheme};
 use spin_sdk::wasip3::wit_future;
 use spin_sdk::wit_bindgen::{StreamReader, StreamResult};
 
-use super::exchange::{failure_only, fields, no_trailers, send_all};
+use super::exchange::{fields, no_trailers, send_all, without_trailers};
 use super::settings::Timeouts;
 use crate::decision::{Denial, Reason};
-use crate::enforce::{Forwarded, response_headers};
+use crate::enforce::{Destination, Forwarded, response_headers};
 use crate::limits;
 use crate::request::Method;
-
-/// How much of a body is read at once.
-const PIECE_BYTES: usize = 16 * 1024;
 
 /// Sends a permitted request on; the answer is the response for the client and its status.
 ///
 /// # Errors
 /// A denial with a `system.origin_…` reason.
 pub(super) async fn send(inbound: Request, forwarded: Forwarded, timeouts: Timeouts, decision_id: &str) -> Result<(Response, u16), Denial> {
-    let Forwarded { method, path_with_query, https, authority, mut headers, content_length } = forwarded;
+    let Forwarded { method, path_with_query, destination, mut headers, content_length } = forwarded;
     let (_consumed, consumed) = wit_future::new(|| Ok(()));
     let (body, end) = Request::consume_body(inbound, consumed);
     let (body, trailers) = match (content_length, method) {
         (Some(0), _) => (None, no_trailers()),
-        (Some(_), _) | (None, Method::Post | Method::Put | Method::Patch) => (Some(body), failure_only(end)),
+        (Some(_), _) | (None, Method::Post | Method::Put | Method::Patch) => {
+            let (body, trailers) = without_trailers(body, end);
+            (Some(body), trailers)
+        }
         (None, Method::Get | Method::Head | Method::Options | Method::Delete) => {
             let held = hold(body).await?;
             // SECURITY: a body that broke off must not become a whole one by being counted.
@@ -37,30 +37,48 @@ pub(super) async fn send(inbound: Request, forwarded: Forwarded, timeouts: Timeo
             (send_all(held), no_trailers())
         }
     };
-    let (request, _sent) = Request::new(fields(&headers), body, trailers, Some(options(timeouts)));
-    let scheme = if https { Scheme::Https } else { Scheme::Http };
-    let built = request.set_method(&wasi_method(method)).is_ok()
-        && request.set_scheme(Some(&scheme)).is_ok()
-        && request.set_authority(Some(&authority)).is_ok()
-        && request.set_path_with_query(Some(&path_with_query)).is_ok();
-    if !built {
-        // SECURITY: never send a request that differs from the one that was decided on.
-        return Err(Denial::new(Reason::SystemInternal, "the runtime refused the request for the origin"));
-    }
-    let response = client::send(request).await.map_err(failed)?;
-    relay(response, decision_id)
+    let fields = fields(&headers).map_err(|error| Denial::new(Reason::SystemInternal, format!("the fields for the origin: {error}")))?;
+    let (request, _sent) = Request::new(fields, body, trailers, Some(options(timeouts)));
+    require(request.set_method(&wasi_method(method)))?;
+    require(request.set_path_with_query(Some(&path_with_query)))?;
+    let response = dispatch(request, &destination).await?;
+    relay(response, method, decision_id)
 }
 
-/// Passes the origin's response on.
-fn relay(inbound: Response, decision_id: &str) -> Result<(Response, u16), Denial> {
+/// Hands a request to where it goes: each way to carry a permit on is one arm.
+async fn dispatch(request: Request, destination: &Destination) -> Result<Response, Denial> {
+    match destination {
+        Destination::Origin(origin) => {
+            let scheme = if origin.https() { Scheme::Https } else { Scheme::Http };
+            require(request.set_scheme(Some(&scheme)))?;
+            require(request.set_authority(Some(origin.authority())))?;
+            client::send(request).await.map_err(failed)
+        }
+    }
+}
+
+/// SECURITY: a request that differs from the one that was decided on is never sent.
+fn require(set: Result<(), ()>) -> Result<(), Denial> {
+    set.map_err(|()| Denial::new(Reason::SystemInternal, "the runtime refused the request for the origin"))
+}
+
+/// Passes the origin's response on. Body and end go as they come and are not copied through the instance: what an origin
+/// says after its body is its own word, to a client that speaks HTTP/2.
+fn relay(inbound: Response, method: Method, decision_id: &str) -> Result<(Response, u16), Denial> {
     let status = inbound.get_status_code();
     if !(200..=599).contains(&status) {
         return Err(Denial::new(Reason::SystemOriginInvalid, format!("status {status}")));
     }
     let headers = response_headers(inbound.get_headers().copy_all(), decision_id);
+    let fields = fields(&headers).map_err(|error| Denial::new(Reason::SystemOriginInvalid, format!("the origin's fields: {error}")))?;
     let (_consumed, consumed) = wit_future::new(|| Ok(()));
     let (body, end) = Response::consume_body(inbound, consumed);
-    let (response, _sent) = Response::new(fields(&headers), Some(body), failure_only(end));
+    // These have no body, whatever their `content-length` says (RFC 9110, section 6.4.1): one that is missing is not cut off.
+    let (body, trailers) = match (method, status) {
+        (Method::Head, _) | (_, 204 | 304) => (None, no_trailers()),
+        _ => (Some(body), end),
+    };
+    let (response, _sent) = Response::new(fields, body, trailers);
     if response.set_status_code(status).is_err() {
         return Err(Denial::new(Reason::SystemOriginInvalid, format!("status {status}")));
     }
@@ -74,7 +92,7 @@ fn relay(inbound: Response, decision_id: &str) -> Result<(Response, u16), Denial
 async fn hold(mut body: StreamReader<u8>) -> Result<Vec<u8>, Denial> {
     let mut held = Vec::new();
     loop {
-        let (result, piece) = body.read(Vec::with_capacity(PIECE_BYTES)).await;
+        let (result, piece) = body.read(Vec::with_capacity(limits::PIECE_BYTES)).await;
         held.extend_from_slice(&piece);
         if held.len() > limits::UNSIZED_BODY_BYTES {
             return Err(Denial::new(Reason::GateLengthRequired, format!("more than {} bytes", limits::UNSIZED_BODY_BYTES)));

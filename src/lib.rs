@@ -29,6 +29,7 @@
         clippy::string_slice,
         clippy::as_conversions,
         clippy::unreachable,
+        clippy::disallowed_methods,
         reason = "a test fails by panicking"
     )
 )]

@@ -21,6 +21,8 @@ pub const HOST_BYTES: usize = 262;
 /// Most bytes of a body of unsaid length that are held back to learn it, for methods that usually have none. Bounds the
 /// memory of one request; everything else streams.
 pub const UNSIZED_BODY_BYTES: usize = 64 * 1024;
+/// Bytes of a request's body that pass through the instance at once.
+pub const PIECE_BYTES: usize = 64 * 1024;
 /// Highest number of trusted proxies that may be configured in front of the gate.
 pub const TRUSTED_HOPS: usize = 16;
 /// Most members of a `tracestate` that is passed on (W3C Trace Context, section 3.3.1.1).

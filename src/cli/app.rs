@@ -41,9 +41,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve the sealed gate on this machine
     Up(up::UpArgs),
-    /// Compile policies and keys into the component
     Seal(seal::SealArgs),
     Check(check::CheckArgs),
     Token(token::TokenArgs),

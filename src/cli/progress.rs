@@ -1,9 +1,10 @@
 //! What is being done, on standard error: a spinner on a terminal, plain lines elsewhere.
 
-use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+
+use super::output;
 
 /// One thing after another.
 pub struct Progress {
@@ -14,7 +15,7 @@ pub struct Progress {
 impl Progress {
     /// Shows steps, unless `quiet`.
     pub fn new(quiet: bool) -> Self {
-        let bar = (!quiet && std::io::stderr().is_terminal()).then(|| {
+        let bar = (!quiet && output::stderr_is_terminal()).then(|| {
             let bar = ProgressBar::new_spinner();
             if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
                 bar.set_style(style);
@@ -33,7 +34,7 @@ impl Progress {
                 bar.set_message(what.to_owned());
             }
             None if self.quiet => {}
-            None => anstream::eprintln!("{what} …"),
+            None => output::stderr(&format!("{what} …\n")),
         }
     }
 }

@@ -164,6 +164,7 @@ fn advice(reason: Reason) -> (&'static str, &'static str) {
         "jwt.subject_missing" | "jwt.claim_invalid" => {
             (NEW_TOKEN, "compare `[issuer.claims]` in `keys/issuers.toml` with what the issuer really sends")
         }
+        "gate.length_required" => ("send `content-length`, or no body", NOTHING),
         "gate.not_found" | "gate.method_not_allowed" => ("use GET `/.well-known/cedargate/health`", NOTHING),
         "system.unsealed" => ("try again later", "deploy the sealed component (`cedargate seal`), not the base one"),
         "system.clock" => ("try again later", "set the host's clock"),

@@ -5,109 +5,106 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use clap::{Args, ValueEnum};
-use miette::{Context, IntoDiagnostic};
+use miette::{Context, IntoDiagnostic, Report, miette};
 use serde_json::json;
 
+use super::diagnostic::Invalid;
+use super::files::{self, Folders};
+use super::output::{self, Format};
 use super::progress::Progress;
-use super::{Exit, files};
-use crate::host::{self, SealError};
+use super::{Exit, exit};
+use crate::bundle::Bundle;
+use crate::host::{self, SealError, Sealed};
 
 /// Where the base component is built.
 pub(super) const BASE: &str = "target/wasm32-wasip2/release/cedargate.wasm";
-/// Where the sealed component goes, and where `spin.toml` finds it.
-const OUTPUT: &str = "target/sealed/cedargate.wasm";
 
-/// Seal policies and keys into a component.
-#[derive(Debug, Args)]
+const EXAMPLES: &str = r"
+cedargate seal
+    policies/ and keys/ into target/sealed/cedargate.wasm, which spin.toml names
+cedargate seal --base cedargate-0.1.0.wasm -o gate.wasm
+    with a base component that was built elsewhere: no Rust toolchain is needed
+cedargate seal --format json
+    for a pipeline that notes the policy digest";
+
+/// Compile policies and keys into the component
+///
+/// Loads both folders strictly, as `check` does, runs the base component's own loader on them in a closed room, and writes down
+/// the memory it leaves. The same input gives the same bytes.
+#[derive(Debug, clap::Args)]
+#[command(after_help = exit::help(EXAMPLES, &[Exit::Ok, Exit::Failed, Exit::Invalid]))]
 pub struct SealArgs {
-    /// The folder of the policies.
-    #[arg(long, value_name = "DIR", default_value = "policies")]
-    policies: PathBuf,
-    /// The folder of the key sets and of whom they are trusted for.
-    #[arg(long, value_name = "DIR", default_value = "keys")]
-    keys: PathBuf,
-    /// Trust the development key in `keys/dev/` too. Never for production.
-    #[arg(long)]
-    dev: bool,
-    /// The base component.
+    #[command(flatten)]
+    folders: Folders,
+    /// The base component
     #[arg(long, value_name = "FILE", env = "CEDARGATE_BASE", default_value = BASE)]
     base: PathBuf,
-    /// Where the sealed component goes.
-    #[arg(short, long, value_name = "FILE", default_value = OUTPUT)]
+    /// Where the sealed component goes
+    #[arg(short, long, value_name = "FILE", default_value = "target/sealed/cedargate.wasm")]
     output: PathBuf,
-    /// How the result is written.
-    #[arg(long, value_enum, default_value = "human")]
+    /// How the result is written: `json` is an object of {file, policy_digest, schema_digest, policies, bytes, milliseconds}
+    #[arg(long, value_enum, default_value_t, hide_possible_values = true, value_name = "human|json")]
     format: Format,
 }
 
-/// How the result is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For reading.
-    Human,
-    /// One JSON object.
-    Json,
-}
-
-/// Seals.
+/// Runs `cedargate seal`.
 ///
 /// # Errors
-/// When a file cannot be read or written, or the base component is unfit.
+/// When a file cannot be read or written, or the base component is unfit; [`Invalid`] when policies or keys are not valid.
 pub fn run(args: SealArgs) -> miette::Result<Exit> {
-    let SealArgs { policies, keys, dev, base, output, format } = args;
+    let SealArgs { folders: Folders { policies, keys, dev }, base, output, format } = args;
     let started = Instant::now();
     let progress = Progress::new(format == Format::Json);
     progress.step("reading policies and keys");
-    let bundle = files::read_bundle(&policies, &keys, dev)?;
+    let (bundle, gate) = files::load(&policies, &keys, dev)?;
+    // The component loads them again, and tells what it found.
+    drop(gate);
     let base = read_base(&base)?;
     progress.step("sealing");
-    let sealed = match host::seal(&base, &bundle) {
-        Ok(sealed) => sealed,
-        Err(error) => return refused(error),
-    };
+    let sealed = host::seal(&base, &bundle).map_err(|error| refused(error, &policies, &keys, bundle))?;
     write_whole(&output, &sealed.component)?;
     drop(progress);
     let elapsed = started.elapsed();
-    let size = sealed.component.len();
-    match format {
-        Format::Json => {
-            let result = json!({
-                "file": output.display().to_string(),
-                "policy_digest": sealed.policy_digest.to_string(),
-                "schema_digest": sealed.schema_digest.to_string(),
-                "policies": sealed.policies,
-                "bytes": size,
-                "milliseconds": u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
-            });
-            anstream::println!("{result}");
-        }
-        Format::Human => {
-            anstream::println!("sealed         {}", output.display());
-            anstream::println!("policy digest  {}", sealed.policy_digest);
-            anstream::println!("schema digest  {}", sealed.schema_digest);
-            anstream::println!("policies       {}", sealed.policies);
-            anstream::println!("size           {}", megabytes(size));
-            anstream::println!("time           {:.1} s", elapsed.as_secs_f64());
-        }
-    }
+    let Sealed { component, policy_digest, schema_digest, policies } = sealed;
+    let text = match format {
+        Format::Json => output::json(&json!({
+            "file": output.display().to_string(),
+            "policy_digest": policy_digest.to_string(),
+            "schema_digest": schema_digest.to_string(),
+            "policies": policies,
+            "bytes": component.len(),
+            "milliseconds": u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+        }))?,
+        Format::Human => format!(
+            "sealed         {}\npolicy digest  {policy_digest}\nschema digest  {schema_digest}\npolicies       {policies}\nsize           {}\n\
+             time           {:.1} s\n",
+            output.display(),
+            megabytes(component.len()),
+            elapsed.as_secs_f64()
+        ),
+    };
+    output::stdout(&text)?;
     Ok(Exit::Ok)
 }
 
-/// Problems of policies and keys are an answer with an exit code of its own; everything else is a failure.
-pub(super) fn refused(error: SealError) -> miette::Result<Exit> {
+/// Problems of policies and keys are shown as `check` shows them; everything else is a failure.
+pub(super) fn refused(error: SealError, policies: &Path, keys: &Path, bundle: Bundle) -> Report {
     match error {
-        SealError::Bundle(report) => {
-            anstream::eprint!("{report}");
-            Ok(Exit::Invalid)
+        SealError::Bundle(report) => Invalid::new(policies, keys, bundle, report).into(),
+        error @ (SealError::Invalid(_) | SealError::Mismatch { .. }) => {
+            miette!(help = "build the base component and this command from the same source", "{error}")
         }
-        other => Err(miette::miette!("{other}")),
+        error => miette!("{error}"),
     }
 }
 
 pub(super) fn read_base(path: &Path) -> miette::Result<Vec<u8>> {
-    fs::read(path).into_diagnostic().wrap_err_with(|| {
-        format!("the base component `{}` cannot be read: build it with `make component`, or name another with --base", path.display())
+    fs::read(path).map_err(|error| {
+        miette!(
+            help = "build it with `make component`, or name another with --base FILE",
+            "the base component `{}` cannot be read: {error}",
+            path.display()
+        )
     })
 }
 

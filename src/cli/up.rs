@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
-use jiff::Timestamp;
 use miette::{Context, IntoDiagnostic, miette};
 
+use super::files::{self, Folders};
 use super::progress::Progress;
 use super::seal::{read_base, refused, write_whole};
-use super::{Exit, files, token};
+use super::time::{now, parse_time};
+use super::{Exit, exit, output, token};
 use crate::bundle::{Bundle, Digest};
 use crate::decision::UnixTime;
 use crate::host::demo::Demo;
@@ -21,77 +21,83 @@ use crate::host::{self, Compiled, InstanceLimits, Manifest, RecordSink, Server, 
 
 /// What `up` sealed is kept here, apart from what `seal` made: it may trust development keys.
 const KEPT: &str = "target/sealed/up.wasm";
-/// Where Spin keeps key-value stores, next to the manifest.
+/// Where Spin keeps key-value stores.
 const KEY_VALUE: &str = ".spin/sqlite_key_value.db";
 /// The variable that says where permitted requests go.
 const ORIGIN: &str = "origin";
 
-/// Serve the gate on this machine.
-#[derive(Debug, Args)]
+const EXAMPLES: &str = r"
+cedargate up --dev
+    in front of a demo API, with development tokens to try
+cedargate up --origin http://127.0.0.1:9000 --records records.jsonl
+    in front of an API of yours
+cedargate up --component gate.wasm --variable edge_region=fra1
+    a component that was sealed before";
+
+/// Serve the sealed gate on this machine
+///
+/// Seals policies/ and keys/ when they changed, and serves the component as Spin does. Records go to standard output,
+/// everything said about them to standard error.
+#[derive(Debug, clap::Args)]
+#[command(after_help = exit::help(EXAMPLES, &[Exit::Ok, Exit::Failed, Exit::Invalid]))]
 pub struct UpArgs {
-    /// The address to listen on.
+    /// The address to listen on
     #[arg(long, value_name = "ADDRESS", env = "SPIN_HTTP_LISTEN_ADDR", default_value = "127.0.0.1:3000")]
     listen: SocketAddr,
-    /// The application's manifest.
+    /// The application's manifest
     #[arg(short, long, value_name = "FILE", default_value = "spin.toml")]
     from: PathBuf,
-    /// The API behind the gate. Without it, a demo API is.
+    /// The API behind the gate; without it, a demo API is
     #[arg(long, value_name = "URL")]
     origin: Option<String>,
-    /// Set an application variable. `SPIN_VARIABLE_<NAME>` does the same.
+    /// Set an application variable; SPIN_VARIABLE_<NAME> in the environment does the same
     #[arg(long = "variable", value_name = "NAME=VALUE", value_parser = pair)]
     variables: Vec<(String, String)>,
 
-    /// The folder of the policies.
-    #[arg(long, value_name = "DIR", default_value = "policies")]
-    policies: PathBuf,
-    /// The folder of the key sets and of whom they are trusted for.
-    #[arg(long, value_name = "DIR", default_value = "keys")]
-    keys: PathBuf,
-    /// Trust the development key in `keys/dev/` too. Never for production.
-    #[arg(long)]
-    dev: bool,
-    /// The base component.
+    #[command(flatten)]
+    folders: Folders,
+    /// The base component
     #[arg(long, value_name = "FILE", env = "CEDARGATE_BASE", default_value = super::seal::BASE)]
     base: PathBuf,
-    /// Serve a component that was sealed before, instead of sealing.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["no_seal", "base", "policies", "dev"])]
+    /// Serve a component that was sealed before, instead of sealing
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["no_seal", "policies", "dev"])]
     component: Option<PathBuf>,
-    /// Serve the manifest's own component as it is, instead of sealing.
-    #[arg(long, conflicts_with_all = ["base", "policies", "dev"])]
+    /// Serve the manifest's own component as it is, instead of sealing
+    #[arg(long, conflicts_with_all = ["policies", "dev"])]
     no_seal: bool,
 
-    /// Append the records to a file instead of writing them to standard output.
+    /// Append the records to a file instead of writing them to standard output
     #[arg(long, value_name = "FILE")]
     records: Option<PathBuf>,
-    /// The time the component sees, for ever: RFC 3339, or seconds since 1970.
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    /// The time the component sees, for ever: 2026-03-01T09:30:00Z or seconds since 1970
+    #[arg(long, value_name = "TIME", value_parser = parse_time, allow_hyphen_values = true)]
     now: Option<UnixTime>,
-    /// Serve HTTPS with this certificate chain (PEM).
+    /// Serve HTTPS with this certificate chain (PEM)
     #[arg(long, value_name = "FILE", env = "SPIN_TLS_CERT", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
-    /// The key of that certificate (PEM).
+    /// The key of that certificate (PEM)
     #[arg(long, value_name = "FILE", env = "SPIN_TLS_KEY", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
 
-    /// Requests an instance serves before it ends.
+    /// Requests an instance serves before it ends
     #[arg(long, value_name = "COUNT", default_value = "128", value_parser = at_least_one)]
     max_instance_reuse_count: usize,
-    /// Requests an instance serves at once.
+    /// Requests an instance serves at once
     #[arg(long, value_name = "COUNT", default_value = "16", value_parser = at_least_one)]
     max_instance_concurrent_reuse_count: usize,
-    /// How long an instance waits for another request.
+    /// How long an instance waits for another request
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
     idle_instance_timeout: Duration,
-    /// How long a request may take. Without it, as long as it takes.
+    /// How long a request may take; without it, as long as it takes
     #[arg(long, value_name = "TIME", value_parser = duration)]
     request_timeout: Option<Duration>,
 }
 
-/// Serves until it is told to stop.
+/// Runs `cedargate up`: serves until it is told to stop.
 ///
 /// # Errors
-/// When a file cannot be read, the base component is unfit, or the address is taken.
+/// When a file cannot be read, the base component is unfit, or the address is taken; [`Invalid`](super::diagnostic::Invalid)
+/// when policies or keys are not valid.
 pub fn run(args: UpArgs) -> miette::Result<Exit> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().into_diagnostic()?;
     runtime.block_on(serve(args))
@@ -100,10 +106,7 @@ pub fn run(args: UpArgs) -> miette::Result<Exit> {
 async fn serve(args: UpArgs) -> miette::Result<Exit> {
     let progress = Progress::new(false);
     let manifest = Manifest::read(&args.from).map_err(|error| miette!("{error}"))?;
-    let component = match sealed(&args, &manifest, &progress)? {
-        Ok(component) => component,
-        Err(exit) => return Ok(exit),
-    };
+    let component = sealed(&args, &manifest, &progress)?;
     progress.step("compiling (the next start will not)");
     let component = Compiled::new(&host::engine().into_diagnostic()?, &component).into_diagnostic()?;
 
@@ -154,7 +157,7 @@ async fn serve(args: UpArgs) -> miette::Result<Exit> {
     drop(progress);
     greet(&args, &server, &origin, demo.is_some())?;
     told_to_stop().await?;
-    anstream::eprintln!("stopping: requests in flight may finish; once more stops at once");
+    output::stderr("stopping: requests in flight may finish; once more stops at once\n");
     tokio::select! {
         () = server.stop() => {}
         stopped = told_to_stop() => stopped?,
@@ -163,34 +166,33 @@ async fn serve(args: UpArgs) -> miette::Result<Exit> {
 }
 
 /// The component to serve: a given file, one that was sealed from the same input before, or a new one.
-fn sealed(args: &UpArgs, manifest: &Manifest, progress: &Progress) -> miette::Result<Result<Vec<u8>, Exit>> {
+fn sealed(args: &UpArgs, manifest: &Manifest, progress: &Progress) -> miette::Result<Vec<u8>> {
     let given = args.component.as_deref().or(args.no_seal.then(|| manifest.source()));
     if let Some(file) = given {
         let bytes = std::fs::read(file);
-        return bytes.into_diagnostic().wrap_err_with(|| format!("the component `{}` cannot be read", file.display())).map(Ok);
+        return bytes.into_diagnostic().wrap_err_with(|| format!("the component `{}` cannot be read", file.display()));
     }
     progress.step("reading policies and keys");
-    let bundle = files::read_bundle(&args.policies, &args.keys, args.dev)?;
-    let kept = manifest.source().with_file_name("up.wasm");
-    let kept = if manifest.source().ends_with("target/sealed/cedargate.wasm") { kept } else { KEPT.into() };
+    let Folders { policies, keys, dev } = &args.folders;
+    if *dev {
+        token::ensure_dev_keys(keys)?;
+    }
+    let bundle = files::read_bundle(policies, keys, *dev)?;
+    let kept = args.from.parent().unwrap_or(Path::new("")).join(KEPT);
     // Without the base, what was sealed from the same policies before will do.
     let base = if args.base.exists() { Some(read_base(&args.base)?) } else { None };
     let fits = |file: &Path| std::fs::read(file).ok().filter(|bytes| is_from(bytes, base.as_deref(), &bundle));
     if let Some(bytes) = fits(manifest.source()).or_else(|| fits(&kept)) {
-        return Ok(Ok(bytes));
+        return Ok(bytes);
     }
     let base = match base {
         Some(base) => base,
         None => read_base(&args.base)?,
     };
     progress.step("sealing");
-    match host::seal(&base, &bundle) {
-        Ok(sealed) => {
-            write_whole(&kept, &sealed.component)?;
-            Ok(Ok(sealed.component))
-        }
-        Err(error) => refused(error).map(Err),
-    }
+    let sealed = host::seal(&base, &bundle).map_err(|error| refused(error, policies, keys, bundle))?;
+    write_whole(&kept, &sealed.component)?;
+    Ok(sealed.component)
 }
 
 /// Whether a sealed component was made from this base and this bundle.
@@ -204,26 +206,28 @@ fn is_from(component: &[u8], base: Option<&[u8]>, bundle: &Bundle) -> bool {
 /// Says where the gate is and what to try. On standard error: standard output is for records.
 fn greet(args: &UpArgs, server: &Server, origin: &str, demo: bool) -> miette::Result<()> {
     let url = server.url();
-    anstream::eprintln!("cedargate serves {url}");
+    let mut text = format!("cedargate serves {url}\n");
     if demo {
-        anstream::eprintln!("behind it is a demo API ({origin}); --origin URL puts your own there");
+        text.push_str(&format!("behind it is a demo API ({origin}); --origin URL puts your own there\n"));
     } else if !origin.is_empty() {
-        anstream::eprintln!("behind it is {origin}");
+        text.push_str(&format!("behind it is {origin}\n"));
     }
     let insecure = if args.tls_cert.is_some() { " -k" } else { "" };
-    let status = r"-s -o /dev/null -w '%{http_code}\n'";
-    anstream::eprintln!();
-    if args.dev {
-        let alice = token::dev_token(&args.keys, "alice", &["readers"], &[])?;
-        anstream::eprintln!("allowed (200):\n  curl{insecure} {status} -H 'authorization: Bearer {alice}' {url}/api/documents/1\n");
-        anstream::eprintln!(
-            "denied by policy (403):\n  curl{insecure} {status} -X DELETE -H 'authorization: Bearer {alice}' {url}/api/documents/1\n"
-        );
+    let curl = format!(r"curl{insecure} -s -o /dev/null -w '%{{http_code}}\n'");
+    let resource = format!("{url}/api/documents/1");
+    if args.folders.dev {
+        // A gate whose clock stands still wants a token of its own time.
+        let time = args.now.unwrap_or_else(now);
+        let alice = token::dev_token_at(&args.folders.keys, time, "alice", &["readers"], &[])?;
+        let bearer = format!("-H 'authorization: Bearer {alice}'");
+        text.push_str(&format!("\nallowed (200):\n  {curl} {bearer} {resource}\n"));
+        text.push_str(&format!("\ndenied by policy (403):\n  {curl} -X DELETE {bearer} {resource}\n"));
     }
-    anstream::eprintln!("no token (401):\n  curl{insecure} {status} {url}/api/documents/1\n");
-    if !args.dev {
-        anstream::eprintln!("with --dev it also takes development tokens: see `cedargate token --help`\n");
+    text.push_str(&format!("\nno token (401):\n  {curl} {resource}\n\n"));
+    if !args.folders.dev {
+        text.push_str("with --dev it also takes development tokens: see `cedargate token --help`\n\n");
     }
+    output::stderr(&text);
     Ok(())
 }
 
@@ -249,15 +253,6 @@ fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
-fn time(text: &str) -> Result<UnixTime, String> {
-    if let Ok(seconds) = text.parse() {
-        return Ok(UnixTime(seconds));
-    }
-    text.parse::<Timestamp>()
-        .map(|time| UnixTime(time.as_second()))
-        .map_err(|_| "it is neither RFC 3339 (2026-01-31T12:00:00Z) nor a number of seconds since 1970".into())
-}
-
 fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "it is not a whole number above 0".into())
 }
@@ -279,14 +274,6 @@ fn duration(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_are_rfc_3339_or_seconds() {
-        assert_eq!(time("1700000000"), Ok(UnixTime(1_700_000_000)));
-        assert_eq!(time("2023-11-14T22:13:20Z"), Ok(UnixTime(1_700_000_000)));
-        assert_eq!(time("2023-11-14T23:13:20+01:00"), Ok(UnixTime(1_700_000_000)));
-        assert!(time("tomorrow").is_err() && time("2023-11-14").is_err());
-    }
 
     #[test]
     fn durations_are_spins() {

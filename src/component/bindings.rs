@@ -1,6 +1,5 @@
 //! Generated glue: the exports of the component. Nothing else needs `unsafe`.
 #![expect(unsafe_code, reason = "generated canonical ABI glue")]
-#![expect(clippy::allow_attributes_without_reason, clippy::as_conversions, reason = "generated")]
 
 use spin_sdk::wasip3::exports::http::handler::Guest as Handler;
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};

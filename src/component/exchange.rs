@@ -5,10 +5,8 @@ use spin_sdk::wasip3::{wit_future, wit_stream};
 use spin_sdk::wit_bindgen::{self, FutureReader, StreamReader, StreamResult};
 
 use crate::enforce::Answer;
+use crate::limits;
 use crate::request::RawRequest;
-
-/// How much of a body is read at once.
-pub(super) const PIECE_BYTES: usize = 64 * 1024;
 
 /// A request's head, copied out of the runtime.
 pub(super) struct Inbound {
@@ -117,36 +115,34 @@ pub(super) fn no_trailers() -> FutureReader<Result<Option<Trailers>, ErrorCode>>
     reader
 }
 
-/// A body that is passed on piece by piece.
-///
-/// SECURITY: handed over as it is, a body the runtime made goes from one connection to the other inside the runtime, its
-/// trailers with it: `cedargate-principal` among them, when a caller sent that. Through our hands only bytes go on.
-pub(super) fn bytes_of(mut body: StreamReader<u8>) -> StreamReader<u8> {
-    let (mut writer, reader) = wit_stream::new();
-    wit_bindgen::spawn(async move {
-        loop {
-            let (result, piece) = body.read(Vec::with_capacity(PIECE_BYTES)).await;
-            // What is left over belongs to a peer that went away.
-            if !writer.write_all(piece).await.is_empty() || matches!(result, StreamResult::Dropped | StreamResult::Cancelled) {
-                return;
-            }
-        }
-    });
-    reader
-}
-
-/// Trailers for a message that is passed on: never the sender's, but its failure.
+/// The body of a message that is passed on, piece by piece, with the sender's failure but never its trailers.
 ///
 /// SECURITY: trailers are dropped, because they could carry the very fields that were filtered from the head. That the
 /// body was cut off is not: without it a truncated chunked body would look complete on the other side.
-pub(super) fn failure_only(
-    incoming: FutureReader<Result<Option<Trailers>, ErrorCode>>,
-) -> FutureReader<Result<Option<Trailers>, ErrorCode>> {
-    let (writer, reader) = wit_future::new(|| Err(ErrorCode::InternalError(None)));
+///
+/// The pieces go through the instance because a stream that is handed on unread is joined inside the runtime, its trailers
+/// with it: `cedargate-principal` among them, when a caller sent that. And the runtimes never finish a message whose stream is handed on unread while
+/// its trailers are made here: the instance would stay alive for ever, and with it its place among the host's instances.
+pub(super) fn without_trailers(
+    mut body: StreamReader<u8>,
+    end: FutureReader<Result<Option<Trailers>, ErrorCode>>,
+) -> (StreamReader<u8>, FutureReader<Result<Option<Trailers>, ErrorCode>>) {
+    let (mut writer, reader) = wit_stream::new();
+    let (fate, trailers) = wit_future::new(|| Err(ErrorCode::InternalError(None)));
     wit_bindgen::spawn(async move {
-        let end = incoming.await.map(|_trailers| None);
+        loop {
+            let (result, piece) = body.read(Vec::with_capacity(limits::PIECE_BYTES)).await;
+            if !piece.is_empty() && !writer.write_all(piece).await.is_empty() {
+                // The other side wants no more.
+                return;
+            }
+            if matches!(result, StreamResult::Dropped | StreamResult::Cancelled) {
+                break;
+            }
+        }
+        drop(writer);
         // The reader may be gone with its connection.
-        let _ = writer.write(end).await;
+        let _ = fate.write(end.await.map(|_trailers| None)).await;
     });
-    reader
+    (reader, trailers)
 }

@@ -194,6 +194,7 @@ impl<'a> Recorder<'a> {
 
 /// Writes one record to stdout in one call, so that lines of concurrent requests do not mix. Whether that succeeded
 /// matters to a permit only: a denial goes out either way.
+#[expect(clippy::disallowed_methods, reason = "the shell writes the records")]
 fn write(record: &Record) -> bool {
     std::io::stdout().lock().write_all(record.to_line().as_bytes()).is_ok()
 }

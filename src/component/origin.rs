@@ -1,11 +1,11 @@
-//! The exchange with an HTTP origin: bodies stream both ways, a piece of each at a time in the instance's memory.
+//! The exchange with an HTTP origin: bodies stream both ways, and at most a piece of each is ever in the instance's memory.
 
 use spin_sdk::wasip3::http::client;
 use spin_sdk::wasip3::http::types::{ErrorCode, Method as WasiMethod, Request, RequestOptions, Response, Scheme};
 use spin_sdk::wasip3::wit_future;
 use spin_sdk::wit_bindgen::{StreamReader, StreamResult};
 
-use super::exchange::{PIECE_BYTES, bytes_of, failure_only, fields, no_trailers, send_all};
+use super::exchange::{fields, no_trailers, send_all, without_trailers};
 use super::settings::Timeouts;
 use crate::decision::{Denial, Reason};
 use crate::enforce::{Forwarded, response_headers};
@@ -22,7 +22,10 @@ pub(super) async fn send(inbound: Request, forwarded: Forwarded, timeouts: Timeo
     let (body, end) = Request::consume_body(inbound, consumed);
     let (body, trailers) = match (content_length, method) {
         (Some(0), _) => (None, no_trailers()),
-        (Some(_), _) | (None, Method::Post | Method::Put | Method::Patch) => (Some(bytes_of(body)), failure_only(end)),
+        (Some(_), _) | (None, Method::Post | Method::Put | Method::Patch) => {
+            let (body, trailers) = without_trailers(body, end);
+            (Some(body), trailers)
+        }
         (None, Method::Get | Method::Head | Method::Options | Method::Delete) => {
             let held = hold(body).await?;
             // SECURITY: a body that broke off must not become a whole one by being counted.
@@ -61,7 +64,10 @@ fn relay(inbound: Response, method: Method, decision_id: &str) -> Result<(Respon
     // These have no body, whatever their `content-length` says (RFC 9110, section 6.4.1): one that is missing is not cut off.
     let (body, trailers) = match (method, status) {
         (Method::Head, _) | (_, 204 | 304) => (None, no_trailers()),
-        _ => (Some(bytes_of(body)), failure_only(end)),
+        _ => {
+            let (body, trailers) = without_trailers(body, end);
+            (Some(body), trailers)
+        }
     };
     let (response, _sent) = Response::new(fields, body, trailers);
     if response.set_status_code(status).is_err() {
@@ -77,10 +83,10 @@ fn relay(inbound: Response, method: Method, decision_id: &str) -> Result<(Respon
 async fn hold(mut body: StreamReader<u8>) -> Result<Vec<u8>, Denial> {
     let mut held = Vec::new();
     loop {
-        let (result, piece) = body.read(Vec::with_capacity(PIECE_BYTES)).await;
+        let (result, piece) = body.read(Vec::with_capacity(limits::PIECE_BYTES)).await;
         held.extend_from_slice(&piece);
         if held.len() > limits::UNSIZED_BODY_BYTES {
-            return Err(Denial::new(Reason::RequestLengthRequired, format!("more than {} bytes", limits::UNSIZED_BODY_BYTES)));
+            return Err(Denial::new(Reason::GateLengthRequired, format!("more than {} bytes", limits::UNSIZED_BODY_BYTES)));
         }
         if matches!(result, StreamResult::Dropped | StreamResult::Cancelled) {
             return Ok(held);

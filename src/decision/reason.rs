@@ -61,8 +61,6 @@ reasons! {
     RequestPathUtf8 = "request.path_utf8", 400, "request.path_utf8", "the decoded path is not UTF-8";
     RequestQueryInvalid = "request.query_invalid", 400, "request.query_invalid", "the query has invalid percent-encoding, invalid UTF-8 or a character RFC 3986 does not allow there";
 
-    RequestLengthRequired = "request.length_required", 411, "request.length_required", "a GET, HEAD, OPTIONS or DELETE request has a long body and does not say how long; the decision was to allow it";
-
     AuthSchemeUnsupported = "auth.scheme_unsupported", 401, "invalid_token", "the `Authorization` scheme is not one this gate accepts";
     AuthMalformed = "auth.malformed", 401, "invalid_token", "`Authorization` is not one scheme, one space and one token";
     JwtTooLarge = "jwt.too_large", 401, "invalid_token", "the token, or its header, is too large";
@@ -103,6 +101,8 @@ reasons! {
 
     GateNotFound = "gate.not_found", 404, "not_found", "a path below `/.well-known/cedargate/` that the gate does not serve; never forwarded";
     GateMethodNotAllowed = "gate.method_not_allowed", 405, "method_not_allowed", "a method the gate's own endpoint does not take";
+
+    GateLengthRequired = "gate.length_required", 411, "length_required", "a GET, HEAD, OPTIONS or DELETE request has a long body and does not say how long; the decision was to allow it";
 
     SystemUnsealed = "system.unsealed", 503, "unavailable", "the component was never sealed: it has no policies";
     SystemClock = "system.clock", 503, "unavailable", "the clock is unusable";

@@ -72,7 +72,8 @@ fn serving() -> Result<Engine, String> {
 
 fn common() -> Config {
     let mut config = Config::new();
-    config.wasm_component_model_async(true).memory_init_cow(true).cache(cache());
+    // The verifier checks the compiler and not the component, and takes as long as compiling.
+    config.wasm_component_model_async(true).memory_init_cow(true).cranelift_debug_verifier(false).cache(cache());
     config
 }
 

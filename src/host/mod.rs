@@ -15,6 +15,8 @@
 //! | the component's output, line by line | [`records`] |
 //! | an API to stand in front of | [`demo`] |
 
+#![expect(clippy::disallowed_methods, reason = "this is a shell: it reads files and clocks, and waits")]
+
 pub mod allowed;
 mod bindings;
 pub mod demo;

@@ -1,13 +1,14 @@
-use std::path::PathBuf;
+use std::path::Path;
 
 use super::*;
 use crate::host::{Compiled, engine};
 
-/// The base component, when one was built. `CEDARGATE_BASE` names it; the project's own target folder is the default.
+/// The base component: the one `CEDARGATE_BASE` names, which must be there, or the project's own if it was built.
 fn base() -> Option<Vec<u8>> {
-    let default = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/wasm32-wasip2/release/cedargate.wasm");
-    let path = std::env::var_os("CEDARGATE_BASE").map_or_else(default, PathBuf::from);
-    std::fs::read(path).ok()
+    match std::env::var_os("CEDARGATE_BASE") {
+        Some(path) => Some(std::fs::read(path).expect("CEDARGATE_BASE can be read")),
+        None => std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("target/wasm32-wasip2/release/cedargate.wasm")).ok(),
+    }
 }
 
 /// The least that loads: the schema and one policy, no issuer.

@@ -346,3 +346,7 @@ impl Body for Held {
         self.inner.size_hint()
     }
 }
+
+#[cfg(test)]
+#[path = "serve_tests.rs"]
+mod tests;

@@ -49,8 +49,11 @@ pub(super) fn exports(component: &[u8], name: &str) -> bool {
     found || read.is_none()
 }
 
-/// Calls `visit` with id, content and place of every section after the preamble.
-fn each_section(bytes: &[u8], at: usize, visit: &mut dyn FnMut(u8, &[u8], usize) -> Option<()>) -> Option<()> {
+/// Is given id, content and place of a section; `None` ends the walk.
+type Visit<'a> = dyn FnMut(u8, &[u8], usize) -> Option<()> + 'a;
+
+/// Visits every section after the preamble.
+fn each_section(bytes: &[u8], at: usize, visit: &mut Visit<'_>) -> Option<()> {
     let mut reader = Reader { rest: bytes.get(PREAMBLE..)?, at: at.checked_add(PREAMBLE)? };
     while !reader.rest.is_empty() {
         let id = reader.byte()?;

@@ -112,6 +112,7 @@ pub(super) enum KeyPair {
     Rsa(Box<RsaKeyPair>, &'static dyn RsaEncoding),
 }
 
+#[expect(clippy::disallowed_methods, reason = "signing draws randomness; only development tools and tests sign")]
 impl KeyPair {
     /// Reads an unencrypted PKCS#8 key; `None` when it is not one for this algorithm.
     pub(super) fn from_pkcs8(algorithm: Jose, der: &[u8]) -> Option<Self> {

@@ -33,6 +33,7 @@ pub enum SigningError {
 ///
 /// # Errors
 /// When the algorithm is unknown or for RSA, or the system has no random numbers.
+#[expect(clippy::disallowed_methods, reason = "a key is random; only development tools and tests make one")]
 pub fn generate(algorithm: &str) -> Result<Vec<u8>, SigningError> {
     let random = SystemRandom::new();
     let document = match Algorithm::from_name(algorithm).ok_or(SigningError::Algorithm)?.key_type() {

@@ -42,7 +42,8 @@ fn what_the_gate_is_made_of_passes() {
 #[test]
 fn licences_are_read_as_expressions() {
     assert_eq!(check(LOCK, TREE), (true, String::new()));
-    for licence in ["GPL-3.0-only", "MIT AND GPL-3.0-only", "(MIT AND GPL-3.0-only) OR MPL-2.0", "Apache-2.0 WITH Classpath-exception-2.0"] {
+    for licence in ["GPL-3.0-only", "MIT AND GPL-3.0-only", "(MIT AND GPL-3.0-only) OR MPL-2.0", "Apache-2.0 WITH Classpath-exception-2.0"]
+    {
         let (passed, said) = check(LOCK, &format!("{TREE}odd v1.0.0|{licence}\n"));
         assert!(!passed && said.contains("odd v1.0.0 is under"), "{licence}: {said}");
     }
@@ -68,7 +69,9 @@ fn packages_come_from_the_registry_with_a_checksum() {
 #[test]
 fn packages_that_must_not_be_here_are_found() {
     for name in ["wizer", "webpki", "openssl", "openssl-sys", "native-tls"] {
-        let package = format!("\n[[package]]\nname = \"{name}\"\nsource = \"registry+https://github.com/rust-lang/crates.io-index\"\nchecksum = \"00\"\n");
+        let package = format!(
+            "\n[[package]]\nname = \"{name}\"\nsource = \"registry+https://github.com/rust-lang/crates.io-index\"\nchecksum = \"00\"\n"
+        );
         let (passed, said) = check(&format!("{LOCK}{package}"), TREE);
         assert!(!passed && said.contains(&format!("{name} must not be here")), "{said}");
     }

@@ -137,7 +137,10 @@ fn a_body_goes_through_as_it_is_in_every_framing() {
     odd.id.push('b');
     odd.body = [b"20000\r\n".to_vec(), vec![b'x'; 0x20000], b"\r\n0\r\n\r\n".to_vec()].concat();
     let response = odd.send(gate().addr);
-    assert_eq!((response.status, response.code().as_str()), (411, "request.length_required"));
+    assert_eq!((response.status, response.code().as_str()), (411, "length_required"));
+    if let Some(record) = gate().record_of(&response) {
+        assert_eq!(record["upstream"]["error"]["reason"], "gate.length_required");
+    }
     assert!(gate().origin.seen(&odd.id).is_empty());
 }
 

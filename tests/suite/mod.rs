@@ -4,6 +4,7 @@ mod support;
 
 mod concurrency;
 mod denials;
+mod dependencies;
 mod docs;
 mod edges;
 mod faults;

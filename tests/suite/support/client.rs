@@ -72,7 +72,12 @@ impl Request {
 
     /// Sends the request on a connection of its own and reads the whole answer.
     pub fn send(&self, to: SocketAddr) -> Response {
-        send_raw(to, &self.bytes(), self.method == "HEAD")
+        self.try_send(to).unwrap_or_else(|| panic!("no answer to {} {}", self.method, self.target))
+    }
+
+    /// The same; `None` when the server closes the connection without a byte.
+    pub fn try_send(&self, to: SocketAddr) -> Option<Response> {
+        exchange(to, &self.bytes()).map(|raw| parse(&raw, self.method == "HEAD"))
     }
 }
 
@@ -107,8 +112,8 @@ impl Response {
     }
 }
 
-/// Sends bytes as they are and reads one response.
-pub fn send_raw(to: SocketAddr, bytes: &[u8], is_head: bool) -> Response {
+/// Sends bytes as they are and reads until the server closes; `None` when it does so without a byte.
+fn exchange(to: SocketAddr, bytes: &[u8]) -> Option<Vec<u8>> {
     let mut stream = TcpStream::connect(to).expect("the gate listens");
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     stream.set_nodelay(true).unwrap();
@@ -116,10 +121,9 @@ pub fn send_raw(to: SocketAddr, bytes: &[u8], is_head: bool) -> Response {
     let _ = stream.write_all(bytes);
     let _ = stream.flush();
     let mut raw = Vec::new();
-    if let Err(e) = stream.read_to_end(&mut raw) {
-        assert!(!raw.is_empty(), "no answer: {e}");
-    }
-    parse(&raw, is_head)
+    let end = stream.read_to_end(&mut raw);
+    assert!(!matches!(&end, Err(e) if e.kind() == std::io::ErrorKind::WouldBlock), "no answer within a minute");
+    (!raw.is_empty()).then_some(raw)
 }
 
 /// Parses a complete response.

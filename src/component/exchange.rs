@@ -118,9 +118,10 @@ pub(super) fn no_trailers() -> FutureReader<Result<Option<Trailers>, ErrorCode>>
 /// The body of a request that is passed on, piece by piece, with the sender's failure but never its trailers.
 ///
 /// SECURITY: trailers are dropped, because they could carry the very fields that were filtered from the head. That the
-/// body was cut off is not: without it a truncated chunked body would look complete to the origin.
+/// body was cut off is not: without it a truncated chunked body would look complete on the other side.
 ///
-/// The pieces go through the instance because the runtimes never finish a message whose stream is handed on unread while
+/// The pieces go through the instance because a stream that is handed on unread is joined inside the runtime, its trailers
+/// with it: `cedargate-principal` among them, when a caller sent that. And the runtimes never finish a message whose stream is handed on unread while
 /// its trailers are made here: the instance would stay alive for ever, and with it its place among the host's instances.
 pub(super) fn without_trailers(
     mut body: StreamReader<u8>,
@@ -132,7 +133,7 @@ pub(super) fn without_trailers(
         loop {
             let (result, piece) = body.read(Vec::with_capacity(limits::PIECE_BYTES)).await;
             if !piece.is_empty() && !writer.write_all(piece).await.is_empty() {
-                // The origin wants no more.
+                // The other side wants no more.
                 return;
             }
             if matches!(result, StreamResult::Dropped | StreamResult::Cancelled) {

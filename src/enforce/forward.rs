@@ -38,9 +38,7 @@ pub struct Forwarded {
 /// Identity headers are written after everything a caller sent was filtered, so they are inserted or absent, never
 /// passed through.
 pub fn forward(permit: Permit, facts: &Facts, destination: Destination, onward: &Onward<'_>) -> Forwarded {
-    let listed = listed_by_connection(&facts.headers);
-    let mut headers: Vec<(String, Vec<u8>)> =
-        facts.headers.iter().filter(|(name, _)| !is_kept_from_origin(name) && !listed.contains(name)).cloned().collect();
+    let mut headers = passed_on(&facts.headers);
     let mut set = |name: &str, value: &str| headers.push((name.to_owned(), value.as_bytes().to_vec()));
     set("cedargate-principal", &visible_ascii(permit.principal()));
     set(DECISION_ID, onward.decision_id);
@@ -67,6 +65,12 @@ pub fn forward(permit: Permit, facts: &Facts, destination: Destination, onward: 
     }
 }
 
+/// What of a caller's fields, named in lower case, goes on.
+fn passed_on(headers: &[(String, Vec<u8>)]) -> Vec<(String, Vec<u8>)> {
+    let listed = listed_by_connection(headers);
+    headers.iter().filter(|(name, _)| !is_kept_from_origin(name) && !listed.contains(name)).cloned().collect()
+}
+
 /// The origin's response fields as the client sees them.
 pub fn response_headers(origin: Vec<(String, Vec<u8>)>, decision_id: &str) -> Vec<(String, Vec<u8>)> {
     let listed = listed_by_connection(&origin);
@@ -88,7 +92,7 @@ fn visible_ascii(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_kept_from_client, is_kept_from_origin, response_headers, visible_ascii};
+    use super::{is_kept_from_client, is_kept_from_origin, passed_on, response_headers, visible_ascii};
 
     #[test]
     fn what_only_the_gate_may_say_does_not_pass_through() {
@@ -119,6 +123,13 @@ mod tests {
         {
             assert!(!is_kept_from_origin(name), "{name}");
         }
+    }
+
+    #[test]
+    fn what_connection_lists_does_not_pass_through() {
+        let field = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
+        let all = [field("connection", "close, X-Listed"), field("x-listed", "1"), field("connection", "x-too"), field("x-too", "2")];
+        assert_eq!(passed_on(&[&all[..], &[field("x-kept", "3"), field("cedargate-principal", "4")]].concat()), [field("x-kept", "3")]);
     }
 
     #[test]

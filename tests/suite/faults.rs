@@ -166,9 +166,12 @@ fn instances_are_reused_and_end_when_their_work_is_done() {
         let mut chunked = Request::new("PUT", PATH).bearer(&writer).header("Transfer-Encoding", "chunked");
         chunked.body = b"2\r\n{}\r\n0\r\n\r\n".to_vec();
         gate.check("chunked body forwarded", &chunked, &Expect::allowed());
+        let mut head = good(&gate);
+        head.method = "HEAD".into();
+        gate.check("no body at all", &head, &Expect::allowed());
     }
     let metrics = gate.metrics();
-    assert_eq!((metrics.requests, metrics.failed_instances), (300, 0));
+    assert_eq!((metrics.requests, metrics.failed_instances), (400, 0));
     // 128 uses per instance: more than two instances, far fewer than requests.
     assert!((3..50).contains(&metrics.instances), "{metrics:?}");
     // An instance that has nothing left to do ends after a second of idleness. One that waits for something that never

@@ -198,7 +198,7 @@ fn to_serve(args: &UpArgs, manifest: &Manifest, progress: &Progress) -> miette::
     if let Some(file) = given {
         let bytes = std::fs::read(file)
             .map_err(|error| miette!(help = "`cedargate seal` makes one", "the component `{}` cannot be read: {error}", file.display()))?;
-        return Ok(ToServe::new(bytes, file, "of"));
+        return Ok(ToServe::new(bytes, file, "from"));
     }
     progress.step("reading policies and keys");
     let Folders { policies, keys, dev } = &args.folders;
@@ -253,7 +253,8 @@ fn greet(args: &UpArgs, server: &Server, told: &str, origin: &str, demo: bool) -
         text.push_str(&format!("\ndenied by policy (403):\n  {curl} -X DELETE {bearer} {resource}\n"));
     }
     text.push_str(&format!("\nno token (401):\n  {curl} {resource}\n\n"));
-    if !args.folders.dev {
+    // A component that is served as it is cannot be told to trust anybody.
+    if !args.folders.dev && args.component.is_none() && !args.no_seal {
         text.push_str("with --dev it also takes development tokens: see `cedargate token --help`\n\n");
     }
     output::stderr(&text);

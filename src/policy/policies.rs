@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::str::FromStr;
 
-use cedar_policy::{EntityUid, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
+use cedar_policy::{EntityUid, Policy, PolicyId, PolicySet, Schema, ValidationMode, ValidationWarning, Validator};
 
 use super::diagnose::{self, Once, find, nearest};
 use super::routes::unreachable_segment;
@@ -172,7 +172,13 @@ impl Reader<'_> {
         for error in result.validation_errors() {
             once.add(place(error.policy_id()), "policy.validation", error);
         }
-        for warning in result.validation_warnings() {
+        // A misspelt name also makes its policy apply to nothing: told once, as what it is.
+        let wrong: BTreeSet<&PolicyId> = result.validation_errors().map(|error| error.policy_id()).collect();
+        let follows = |warning: &&ValidationWarning| match warning {
+            ValidationWarning::ImpossiblePolicy(_) | ValidationWarning::InvalidActionApplication(_) => wrong.contains(warning.policy_id()),
+            _ => false,
+        };
+        for warning in result.validation_warnings().filter(|warning| !follows(warning)) {
             once.add(place(warning.policy_id()), "policy.warning", warning);
         }
         once.report(self.report);

@@ -92,6 +92,9 @@ fn policy_problems() {
     );
     let typo = case("@id(\"a\") permit(principal, action, resource) when { context.hoour > 2 };", "policy.validation", "context.hoour");
     assert_eq!(typo.help.as_deref(), Some("did you mean `hour`?"));
+    // One mistake is one problem: that no request can match such a policy goes without saying.
+    let typo = case("@id(\"a\") permit(principal in Gate::Gruop::\"x\", action, resource);", "policy.validation", "Gate::Gruop");
+    assert_eq!(typo.help.as_deref(), Some("did you mean `Gate::Group`?"));
     let never = "@id(\"a\") permit(principal, action, resource) when { false };";
     case(never, "policy.warning", never);
     let slip = case("@id(\"a\") @raeson(\"r\") permit(principal, action, resource);", "policy.annotation", "@raeson");

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use miette::{Context, IntoDiagnostic, miette};
+use miette::{Context, IntoDiagnostic, MietteDiagnostic, miette};
 
 use super::files::{self, Folders};
 use super::progress::Progress;
@@ -17,7 +17,7 @@ use crate::decision::UnixTime;
 use crate::host::demo::Demo;
 use crate::host::key_value::KeyValue;
 use crate::host::manifest::ENVIRONMENT_PREFIX;
-use crate::host::{self, Compiled, InstanceLimits, Manifest, RecordSink, Server, ServerOptions, Tls, describe};
+use crate::host::{self, Compiled, HostError, InstanceLimits, Manifest, RecordSink, Server, ServerOptions, Tls, describe};
 
 /// What `up` sealed is kept here, apart from what `seal` made: it may trust development keys.
 const KEPT: &str = "target/sealed/up.wasm";
@@ -105,9 +105,12 @@ pub fn run(args: UpArgs) -> miette::Result<Exit> {
 
 async fn serve(args: UpArgs) -> miette::Result<Exit> {
     let progress = Progress::new(false);
-    let manifest = Manifest::read(&args.from).map_err(|error| miette!("{error}"))?;
-    let component = sealed(&args, &manifest, &progress)?;
-    progress.step("compiling (the next start will not)");
+    let manifest = Manifest::read(&args.from).map_err(|error| {
+        let help = (!args.from.exists()).then_some("run it in the project's folder, or name the manifest with --from FILE");
+        MietteDiagnostic { help: help.map(str::to_owned), ..MietteDiagnostic::new(error.to_string()) }
+    })?;
+    let ToServe { component, told } = to_serve(&args, &manifest, &progress)?;
+    progress.step("loading the component (long only the first time)");
     let component = Compiled::new(&host::engine().into_diagnostic()?, &component).into_diagnostic()?;
 
     let mut variables: BTreeMap<String, String> = args.variables.iter().cloned().collect();
@@ -153,24 +156,49 @@ async fn serve(args: UpArgs) -> miette::Result<Exit> {
         component,
         app,
     };
-    let server = Server::start(options).await.into_diagnostic()?;
+    let server = Server::start(options).await.map_err(|error| match error {
+        HostError::Listen { address, source } => {
+            miette!(help = "--listen ADDRESS takes another, and with port 0 any that is free", "cannot listen on `{address}`: {source}")
+        }
+        error => miette!("{error}"),
+    })?;
     drop(progress);
-    greet(&args, &server, &origin, demo.is_some())?;
-    told_to_stop().await?;
+    // Before anybody can know that it serves: from here on a signal is a graceful stop.
+    let mut signals = Signals::catch()?;
+    greet(&args, &server, &told, &origin, demo.is_some())?;
+    signals.next().await?;
     output::stderr("stopping: requests in flight may finish; once more stops at once\n");
     tokio::select! {
         () = server.stop() => {}
-        stopped = told_to_stop() => stopped?,
+        stopped = signals.next() => stopped?,
     }
     Ok(Exit::Ok)
 }
 
-/// The component to serve: a given file, one that was sealed from the same input before, or a new one.
-fn sealed(args: &UpArgs, manifest: &Manifest, progress: &Progress) -> miette::Result<Vec<u8>> {
+/// The component to serve, and what is said about it.
+struct ToServe {
+    component: Vec<u8>,
+    told: String,
+}
+
+impl ToServe {
+    fn new(component: Vec<u8>, file: &Path, how: &str) -> Self {
+        let file = file.display();
+        let told = match describe(&component) {
+            Some(description) => format!("policy digest {}, {how} `{file}`", description.policy_digest),
+            None => format!("`{file}` is not sealed: it answers every request with 503"),
+        };
+        Self { component, told }
+    }
+}
+
+/// A given file, one that was sealed from the same input before, or a new one.
+fn to_serve(args: &UpArgs, manifest: &Manifest, progress: &Progress) -> miette::Result<ToServe> {
     let given = args.component.as_deref().or(args.no_seal.then(|| manifest.source()));
     if let Some(file) = given {
-        let bytes = std::fs::read(file);
-        return bytes.into_diagnostic().wrap_err_with(|| format!("the component `{}` cannot be read", file.display()));
+        let bytes = std::fs::read(file)
+            .map_err(|error| miette!(help = "`cedargate seal` makes one", "the component `{}` cannot be read: {error}", file.display()))?;
+        return Ok(ToServe::new(bytes, file, "of"));
     }
     progress.step("reading policies and keys");
     let Folders { policies, keys, dev } = &args.folders;
@@ -181,9 +209,10 @@ fn sealed(args: &UpArgs, manifest: &Manifest, progress: &Progress) -> miette::Re
     let kept = args.from.parent().unwrap_or(Path::new("")).join(KEPT);
     // Without the base, what was sealed from the same policies before will do.
     let base = if args.base.exists() { Some(read_base(&args.base)?) } else { None };
-    let fits = |file: &Path| std::fs::read(file).ok().filter(|bytes| is_from(bytes, base.as_deref(), &bundle));
-    if let Some(bytes) = fits(manifest.source()).or_else(|| fits(&kept)) {
-        return Ok(bytes);
+    for file in [manifest.source(), &kept] {
+        if let Some(bytes) = std::fs::read(file).ok().filter(|bytes| is_from(bytes, base.as_deref(), &bundle)) {
+            return Ok(ToServe::new(bytes, file, "not changed since it was sealed as"));
+        }
     }
     let base = match base {
         Some(base) => base,
@@ -192,7 +221,7 @@ fn sealed(args: &UpArgs, manifest: &Manifest, progress: &Progress) -> miette::Re
     progress.step("sealing");
     let sealed = host::seal(&base, &bundle).map_err(|error| refused(error, policies, keys, bundle))?;
     write_whole(&kept, &sealed.component)?;
-    Ok(sealed.component)
+    Ok(ToServe::new(sealed.component, &kept, "sealed now as"))
 }
 
 /// Whether a sealed component was made from this base and this bundle.
@@ -204,9 +233,9 @@ fn is_from(component: &[u8], base: Option<&[u8]>, bundle: &Bundle) -> bool {
 }
 
 /// Says where the gate is and what to try. On standard error: standard output is for records.
-fn greet(args: &UpArgs, server: &Server, origin: &str, demo: bool) -> miette::Result<()> {
+fn greet(args: &UpArgs, server: &Server, told: &str, origin: &str, demo: bool) -> miette::Result<()> {
     let url = server.url();
-    let mut text = format!("cedargate serves {url}\n");
+    let mut text = format!("cedargate serves {url}\n{told}\n");
     if demo {
         text.push_str(&format!("behind it is a demo API ({origin}); --origin URL puts your own there\n"));
     } else if !origin.is_empty() {
@@ -231,19 +260,40 @@ fn greet(args: &UpArgs, server: &Server, origin: &str, demo: bool) -> miette::Re
     Ok(())
 }
 
-/// Waits for SIGINT or SIGTERM.
-async fn told_to_stop() -> miette::Result<()> {
+/// SIGINT and SIGTERM, caught from the moment this is made.
+struct Signals {
     #[cfg(unix)]
-    {
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    #[cfg(unix)]
+    fn catch() -> miette::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        let mut terminate = signal(SignalKind::terminate()).into_diagnostic()?;
-        tokio::select! {
-            interrupted = tokio::signal::ctrl_c() => interrupted.into_diagnostic(),
-            _ = terminate.recv() => Ok(()),
-        }
+        let interrupt = signal(SignalKind::interrupt()).into_diagnostic()?;
+        Ok(Self { interrupt, terminate: signal(SignalKind::terminate()).into_diagnostic()? })
     }
+
+    #[cfg(unix)]
+    async fn next(&mut self) -> miette::Result<()> {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+        Ok(())
+    }
+
     #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await.into_diagnostic()
+    fn catch() -> miette::Result<Self> {
+        Ok(Self {})
+    }
+
+    #[cfg(not(unix))]
+    async fn next(&mut self) -> miette::Result<()> {
+        tokio::signal::ctrl_c().await.into_diagnostic()
+    }
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

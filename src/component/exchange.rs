@@ -115,7 +115,7 @@ pub(super) fn no_trailers() -> FutureReader<Result<Option<Trailers>, ErrorCode>>
     reader
 }
 
-/// The body of a message that is passed on, piece by piece, with the sender's failure but never its trailers.
+/// The body of a request that is passed on, piece by piece, with the sender's failure but never its trailers.
 ///
 /// SECURITY: trailers are dropped, because they could carry the very fields that were filtered from the head. That the
 /// body was cut off is not: without it a truncated chunked body would look complete on the other side.

@@ -8,7 +8,7 @@ use spin_sdk::wasip3::random::random;
 
 use super::exchange::{self, Inbound};
 use super::settings::Settings;
-use super::{origin, sealed, settings};
+use super::{carry, sealed, settings};
 use crate::audit::{Context, DecisionId, Entropy, Record, RequestView, Timestamp, Timing, TraceIds, Upstream};
 use crate::bundle::Gate;
 use crate::decision::{self, Decision, Denial, Permit, Reason, UnixTime};
@@ -103,8 +103,8 @@ async fn carry_on(
     timing: Timing,
 ) -> Response {
     let id = record.visit.id.as_str();
-    let origin = match &settings.origin {
-        Ok(origin) => origin,
+    let destination = match &settings.destination {
+        Ok(destination) => destination.clone(),
         Err(detail) => {
             let denial = Denial::new(Reason::SystemConfiguration, detail.clone());
             let answer = Answer::fault(denial.reason, id);
@@ -113,8 +113,8 @@ async fn carry_on(
         }
     };
     let onward = Onward { decision_id: id, gate: record.gate, trace: record.trace };
-    let forwarded = forward(permit, record.facts, origin, &onward);
-    let (response, status, upstream) = match origin::send(request, forwarded, settings.timeouts, id).await {
+    let forwarded = forward(permit, record.facts, destination, &onward);
+    let (response, status, upstream) = match carry::send(request, forwarded, settings.timeouts, id).await {
         Ok((response, status)) => (response, status, Upstream::Status(status)),
         Err(denial) => {
             let answer = Answer::fault(denial.reason, id);

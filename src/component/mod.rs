@@ -5,8 +5,8 @@
 //! that macro turns a request it cannot parse into a bare error before the gate could deny and record it.
 
 mod bindings;
+mod carry;
 mod exchange;
 mod handler;
-mod origin;
 mod sealed;
 mod settings;

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use spin_sdk::variables::{self, Error};
 use spin_sdk::wasip3::clocks::monotonic_clock;
 
-use crate::enforce::Origin;
+use crate::enforce::{Destination, Origin};
 use crate::limits;
 use crate::request::Proxies;
 
@@ -17,7 +17,7 @@ const LIFETIME_NS: u64 = 1_000_000_000;
 #[derive(Debug)]
 pub(super) struct Settings {
     /// Where permitted requests go, or why that is unusable. Kept as a value: it only matters to a permitted request.
-    pub(super) origin: Result<Origin, String>,
+    pub(super) destination: Result<Destination, String>,
     pub(super) region: String,
     pub(super) proxies: Proxies,
     pub(super) timeouts: Timeouts,
@@ -54,8 +54,8 @@ pub(super) async fn current() -> Result<Rc<Settings>, String> {
 }
 
 async fn read() -> Result<Settings, String> {
-    let origin = match get("origin").await? {
-        Some(text) => Origin::parse(&text).map_err(|e| e.to_string()),
+    let destination = match get("origin").await? {
+        Some(text) => Origin::parse(&text).map(Destination::Origin).map_err(|e| e.to_string()),
         None => Err("variable `origin` is not set".to_owned()),
     };
     let region = get("edge_region").await?.unwrap_or_else(|| "local".to_owned());
@@ -69,7 +69,7 @@ async fn read() -> Result<Settings, String> {
         first_byte: millis("origin_first_byte_timeout_ms", 15_000).await?,
         between_bytes: millis("origin_between_bytes_timeout_ms", 15_000).await?,
     };
-    Ok(Settings { origin, region, proxies: Proxies { trusted_hops }, timeouts })
+    Ok(Settings { destination, region, proxies: Proxies { trusted_hops }, timeouts })
 }
 
 /// A variable; `None` when the manifest has none of that name, or it is empty.

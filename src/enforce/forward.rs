@@ -1,7 +1,7 @@
 //! What the origin receives, and what the client receives from it.
 
 use super::names::{is_kept_from_client, is_kept_from_origin, listed_by_connection};
-use super::{DECISION_ID, Origin};
+use super::{DECISION_ID, Destination};
 use crate::audit::TraceIds;
 use crate::bundle::Gate;
 use crate::decision::Permit;
@@ -25,10 +25,8 @@ pub struct Forwarded {
     pub method: Method,
     /// The bytes of path and query that were decided on.
     pub path_with_query: String,
-    /// Whether to use TLS.
-    pub https: bool,
-    /// Host and port of the origin.
-    pub authority: String,
+    /// Where it goes.
+    pub destination: Destination,
     /// All header fields.
     pub headers: Vec<(String, Vec<u8>)>,
     /// `content-length` of the request, when it names one.
@@ -39,7 +37,7 @@ pub struct Forwarded {
 ///
 /// Identity headers are written after everything a caller sent was filtered, so they are inserted or absent, never
 /// passed through.
-pub fn forward(permit: Permit, facts: &Facts, origin: &Origin, onward: &Onward<'_>) -> Forwarded {
+pub fn forward(permit: Permit, facts: &Facts, destination: Destination, onward: &Onward<'_>) -> Forwarded {
     let mut headers = passed_on(&facts.headers);
     let mut set = |name: &str, value: &str| headers.push((name.to_owned(), value.as_bytes().to_vec()));
     set("cedargate-principal", &visible_ascii(permit.principal()));
@@ -61,8 +59,7 @@ pub fn forward(permit: Permit, facts: &Facts, origin: &Origin, onward: &Onward<'
     Forwarded {
         method: permit.method(),
         path_with_query: permit.path_with_query().to_owned(),
-        https: origin.https(),
-        authority: origin.authority().to_owned(),
+        destination,
         content_length: facts.header("content-length").and_then(|value| value.parse().ok()),
         headers,
     }

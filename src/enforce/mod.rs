@@ -9,4 +9,4 @@ mod origin;
 
 pub use answer::{Answer, DECISION_ID};
 pub use forward::{Forwarded, Onward, forward, response_headers};
-pub use origin::{Origin, OriginError};
+pub use origin::{Destination, Origin, OriginError};

@@ -2,8 +2,17 @@
 
 use thiserror::Error;
 
-/// The HTTP origin of a gateway: scheme and authority. Private components and middleware become further ways to carry a
-/// permit on beside it.
+/// Where a permitted request is carried.
+///
+/// The one seam for further forms: a private component of the same application and the next handler behind a middleware
+/// join as variants here and as arms of the shell's `dispatch`, and nothing else changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// An HTTP origin elsewhere.
+    Origin(Origin),
+}
+
+/// The HTTP origin of a gateway: scheme and authority.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
     https: bool,

@@ -67,8 +67,8 @@ where
 }
 
 #[test]
-fn trailers_end_at_the_gate_both_ways() {
-    let answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\nTrailer: cedargate-principal\r\n\r\n5\r\nhello\r\n0\r\ncedargate-principal: forged\r\nspin-x: forged\r\n\r\n".to_vec();
+fn trailers_of_a_caller_end_at_the_gate() {
+    let answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\nTrailer: x-checksum\r\n\r\n5\r\nhello\r\n0\r\nx-checksum: 1\r\n\r\n".to_vec();
     let (origin, seen) = raw_origin(answer);
     let gate = Setup::new(&bundle()).start(&origin);
     let token = Token::dev(gate.now, "bob").groups(&["writers"]).scope("documents.write").make();
@@ -86,7 +86,8 @@ fn trailers_end_at_the_gate_both_ways() {
     let sent = String::from_utf8_lossy(&sent).into_owned();
     assert!(!sent.contains("forged"), "{sent}");
     assert_eq!((parts.status.as_u16(), &body[..]), (200, &b"hello"[..]));
-    assert_eq!(trailers, None);
+    // What the origin says after its body is its own word, and comes through.
+    assert_eq!(trailers.and_then(|t| t.get("x-checksum").cloned()), Some("1".parse().unwrap()));
 }
 
 /// A body of these frames.

@@ -2,6 +2,7 @@
 
 mod support;
 
+mod command;
 mod concurrency;
 mod denials;
 mod dependencies;
@@ -10,6 +11,8 @@ mod edges;
 mod faults;
 mod forwarding;
 mod malformed;
+mod protocols;
 mod records;
+mod sealing;
 mod streaming;
 mod tokens;

@@ -1,6 +1,8 @@
 //! The gate under test: the sealed component in the embedded host, or a gate that runs elsewhere (`GATE=http://…`).
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
@@ -29,12 +31,18 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The unsealed component, built by `make component`.
+/// Where the unsealed component is that `make component` builds.
+pub fn base_path() -> PathBuf {
+    let named = std::env::var_os("CEDARGATE_BASE").map(PathBuf::from);
+    // The command runs in other folders.
+    std::path::absolute(named.unwrap_or_else(|| root().join("target/wasm32-wasip2/release/cedargate.wasm"))).unwrap()
+}
+
+/// The unsealed component.
 pub fn base() -> &'static [u8] {
     static BASE: OnceLock<Vec<u8>> = OnceLock::new();
     BASE.get_or_init(|| {
-        let path =
-            std::env::var_os("CEDARGATE_BASE").map_or_else(|| root().join("target/wasm32-wasip2/release/cedargate.wasm"), PathBuf::from);
+        let path = base_path();
         std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}: build it with `make component`", path.display()))
     })
 }
@@ -44,16 +52,18 @@ pub fn bundle() -> Bundle {
     cedargate::cli::files::read_bundle(&root().join("policies"), &root().join("tests/gate/keys"), false).expect("the bundle can be read")
 }
 
+/// A sealed component. Each distinct bundle is sealed once.
+pub fn sealed(bundle: &Bundle) -> Vec<u8> {
+    static DONE: Mutex<BTreeMap<Digest, Vec<u8>>> = Mutex::new(BTreeMap::new());
+    let mut done = DONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    done.entry(bundle.digest()).or_insert_with(|| seal(base(), bundle).unwrap_or_else(|e| panic!("{e}")).component).clone()
+}
+
 /// A component ready to serve. Each distinct bundle is sealed and compiled once.
 pub fn compiled(bundle: &Bundle) -> Compiled {
     static DONE: Mutex<BTreeMap<Digest, Compiled>> = Mutex::new(BTreeMap::new());
     let mut done = DONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    done.entry(bundle.digest())
-        .or_insert_with(|| {
-            let sealed = seal(base(), bundle).unwrap_or_else(|e| panic!("{e}"));
-            Compiled::new(&engine().unwrap(), &sealed.component).unwrap()
-        })
-        .clone()
+    done.entry(bundle.digest()).or_insert_with(|| Compiled::new(&engine().unwrap(), &sealed(bundle)).unwrap()).clone()
 }
 
 /// How to start a gate of one's own.
@@ -112,6 +122,7 @@ enum Source {
 /// The records of a gate, indexed by decision as they are read.
 struct Records {
     source: Source,
+    /// How far it was read, in lines of memory or bytes of a file, and what was found.
     index: Mutex<(usize, HashMap<String, Vec<Value>>)>,
 }
 
@@ -125,15 +136,23 @@ impl Records {
         let mut index = self.index.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let (read, by_id) = &mut *index;
         let new = match &self.source {
-            Source::Memory(sink) => sink.lines_from(*read),
-            // Only whole lines: the gate may be writing one.
+            Source::Memory(sink) => {
+                let lines = sink.lines_from(*read);
+                *read += lines.len();
+                lines
+            }
             Source::File(path) => {
-                let text = std::fs::read_to_string(path).expect("GATE_RECORDS can be read");
-                text.split_inclusive('\n').filter(|l| l.ends_with('\n')).skip(*read).map(str::to_owned).collect()
+                let mut file = File::open(path).expect("GATE_RECORDS can be read");
+                file.seek(SeekFrom::Start(*read as u64)).unwrap();
+                let mut text = vec![];
+                file.read_to_end(&mut text).unwrap();
+                // Only whole lines: the gate may be writing one.
+                text.truncate(text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1));
+                *read += text.len();
+                String::from_utf8_lossy(&text).lines().map(str::to_owned).collect()
             }
             Source::Unseen => vec![],
         };
-        *read += new.len();
         for line in new {
             // Under Spin other output may stand between the records.
             let Ok(record) = serde_json::from_str::<Value>(&line) else { continue };

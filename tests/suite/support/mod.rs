@@ -1,6 +1,8 @@
-//! What the suite stands on: a raw HTTP client, a counting origin, tokens, and the gate under test.
+//! What the suite stands on: a raw HTTP client, a counting origin, tokens, the gate under test, and the command as a
+//! process.
 
 pub mod client;
 pub mod gate;
 pub mod origin;
+pub mod process;
 pub mod token;

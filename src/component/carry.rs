@@ -1,4 +1,5 @@
-//! The exchange with an HTTP origin: bodies stream both ways, and at most a piece of each is ever in the instance's memory.
+//! Carrying a permitted request on, and its answer back: bodies stream both ways, and at most a piece of each is ever in
+//! the instance's memory.
 
 use spin_sdk::wasip3::http::client;
 use spin_sdk::wasip3::http::types::{ErrorCode, Method as WasiMethod, Request, RequestOptions, Response, Scheme};
@@ -8,7 +9,7 @@ use spin_sdk::wit_bindgen::{StreamReader, StreamResult};
 use super::exchange::{fields, no_trailers, send_all, without_trailers};
 use super::settings::Timeouts;
 use crate::decision::{Denial, Reason};
-use crate::enforce::{Forwarded, response_headers};
+use crate::enforce::{Destination, Forwarded, response_headers};
 use crate::limits;
 use crate::request::Method;
 
@@ -17,7 +18,7 @@ use crate::request::Method;
 /// # Errors
 /// A denial with a `system.origin_…` reason.
 pub(super) async fn send(inbound: Request, forwarded: Forwarded, timeouts: Timeouts, decision_id: &str) -> Result<(Response, u16), Denial> {
-    let Forwarded { method, path_with_query, https, authority, mut headers, content_length } = forwarded;
+    let Forwarded { method, path_with_query, destination, mut headers, content_length } = forwarded;
     let (_consumed, consumed) = wit_future::new(|| Ok(()));
     let (body, end) = Request::consume_body(inbound, consumed);
     let (body, trailers) = match (content_length, method) {
@@ -38,20 +39,31 @@ pub(super) async fn send(inbound: Request, forwarded: Forwarded, timeouts: Timeo
     };
     let fields = fields(&headers).map_err(|error| Denial::new(Reason::SystemInternal, format!("the fields for the origin: {error}")))?;
     let (request, _sent) = Request::new(fields, body, trailers, Some(options(timeouts)));
-    let scheme = if https { Scheme::Https } else { Scheme::Http };
-    let built = request.set_method(&wasi_method(method)).is_ok()
-        && request.set_scheme(Some(&scheme)).is_ok()
-        && request.set_authority(Some(&authority)).is_ok()
-        && request.set_path_with_query(Some(&path_with_query)).is_ok();
-    if !built {
-        // SECURITY: never send a request that differs from the one that was decided on.
-        return Err(Denial::new(Reason::SystemInternal, "the runtime refused the request for the origin"));
-    }
-    let response = client::send(request).await.map_err(failed)?;
+    require(request.set_method(&wasi_method(method)))?;
+    require(request.set_path_with_query(Some(&path_with_query)))?;
+    let response = dispatch(request, &destination).await?;
     relay(response, method, decision_id)
 }
 
-/// Passes the origin's response on.
+/// Hands a request to where it goes: each way to carry a permit on is one arm.
+async fn dispatch(request: Request, destination: &Destination) -> Result<Response, Denial> {
+    match destination {
+        Destination::Origin(origin) => {
+            let scheme = if origin.https() { Scheme::Https } else { Scheme::Http };
+            require(request.set_scheme(Some(&scheme)))?;
+            require(request.set_authority(Some(origin.authority())))?;
+            client::send(request).await.map_err(failed)
+        }
+    }
+}
+
+/// SECURITY: a request that differs from the one that was decided on is never sent.
+fn require(set: Result<(), ()>) -> Result<(), Denial> {
+    set.map_err(|()| Denial::new(Reason::SystemInternal, "the runtime refused the request for the origin"))
+}
+
+/// Passes the origin's response on. Body and end go as they come and are not copied through the instance: what an origin
+/// says after its body is its own word, to a client that speaks HTTP/2.
 fn relay(inbound: Response, method: Method, decision_id: &str) -> Result<(Response, u16), Denial> {
     let status = inbound.get_status_code();
     if !(200..=599).contains(&status) {
@@ -64,10 +76,7 @@ fn relay(inbound: Response, method: Method, decision_id: &str) -> Result<(Respon
     // These have no body, whatever their `content-length` says (RFC 9110, section 6.4.1): one that is missing is not cut off.
     let (body, trailers) = match (method, status) {
         (Method::Head, _) | (_, 204 | 304) => (None, no_trailers()),
-        _ => {
-            let (body, trailers) = without_trailers(body, end);
-            (Some(body), trailers)
-        }
+        _ => (Some(body), end),
     };
     let (response, _sent) = Response::new(fields, body, trailers);
     if response.set_status_code(status).is_err() {

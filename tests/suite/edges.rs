@@ -189,3 +189,30 @@ fn http2_is_read_like_http1() {
         assert_eq!(parts.status.as_u16(), status, "{name}: {body:?}");
     }
 }
+
+#[test]
+fn an_origin_that_answers_with_no_final_status_is_a_502() {
+    for status in ["101 Switching Protocols", "999 Odd"] {
+        let (origin, _) = raw_origin(format!("HTTP/1.1 {status}\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n").into_bytes());
+        let gate = Setup::new(&bundle()).start(&origin);
+        let response = Request::get(PATH).bearer(&alice(&gate)).send(gate.addr);
+        assert_eq!((response.status, response.code().as_str()), (502, "origin_invalid"), "{status}");
+    }
+}
+
+#[test]
+fn a_body_of_unsaid_length_that_breaks_off_does_not_become_a_short_one() {
+    let gate = own_gate();
+    let mut half = Request::get(PATH).bearer(&alice(&gate)).header("Transfer-Encoding", "chunked");
+    half.body = b"5\r\nhello\r\n".to_vec();
+    let mut stream = TcpStream::connect(gate.addr).unwrap();
+    stream.write_all(&half.bytes()).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while gate.lines().is_empty() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let record: serde_json::Value = serde_json::from_str(&gate.lines()[0]).unwrap();
+    assert_eq!(record["upstream"]["error"]["reason"], "system.internal", "{record}");
+    assert_eq!(gate.origin.count(), 0);
+}

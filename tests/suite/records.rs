@@ -103,7 +103,6 @@ const UNREACHABLE: &[(Reason, &str)] = &[
     (Reason::RequestFramingAmbiguous, "the HTTP server in front takes one of the two away"),
     (Reason::RequestHeaderInvalid, "the HTTP server in front refuses it first"),
     (Reason::RequestPathCharacter, "met in `malformed`, by the plain character the server lets through"),
-    (Reason::SystemInternal, "met in `faults` from outside, where its record cannot be written"),
 ];
 
 /// Each reason has an end-to-end case: its code stands in the suite as an expectation.

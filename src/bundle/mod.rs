@@ -3,6 +3,7 @@
 //! A [`Bundle`] is an ordered set of (path, bytes) with one digest, the *policy digest*. [`Gate::load`] is strict: what it
 //! reports as a problem cannot be sealed.
 
+mod nearest;
 mod report;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use crate::identity::Issuers;
 use crate::limits;
 use crate::policy::PolicyStore;
 
+pub use nearest::nearest;
 pub use report::{Problem, Report};
 
 /// A SHA-256 digest, written as 64 hexadecimal digits.

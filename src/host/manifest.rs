@@ -13,6 +13,7 @@ use toml::{Table, Value};
 use super::allowed::{AllowedHost, AllowedHosts};
 pub use super::spin::Route;
 use super::variables::{Template, name_problem};
+use crate::bundle::nearest;
 
 /// The prefix of environment variables that set application variables, as in Spin.
 pub const ENVIRONMENT_PREFIX: &str = "SPIN_VARIABLE_";
@@ -363,28 +364,7 @@ impl Component {
 
 /// ", did you mean `…`?" for a name that is one or two letters off.
 fn did_you_mean<'a>(name: &str, known: impl Iterator<Item = &'a String>) -> String {
-    let best = known.map(|other| (distance(name, other), other)).min();
-    match best {
-        Some((0..=2, other)) => format!(", did you mean `{other}`?"),
-        _ => String::new(),
-    }
-}
-
-/// The Levenshtein distance.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = i;
-        let mut left = i.saturating_add(1);
-        let mut next = vec![left];
-        for (y, &above) in b.chars().zip(row.iter().skip(1)) {
-            left = diagonal.saturating_add(usize::from(x != y)).min(above.saturating_add(1)).min(left.saturating_add(1));
-            next.push(left);
-            diagonal = above;
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
+    nearest(name, known.map(String::as_str)).map(|other| format!(", did you mean `{other}`?")).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,9 +1,8 @@
 //! `policies/` to a [`PolicyStore`]: all problems at once.
 
-use super::diagnose::nearest;
 use super::store::Question;
 use super::{PolicyStore, context, lints, policies, routes_file, schema, statics};
-use crate::bundle::{Bundle, Problem, Report};
+use crate::bundle::{Bundle, Problem, Report, nearest};
 use crate::identity::{Identity, PrincipalKind};
 use crate::request::Method;
 

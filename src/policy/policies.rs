@@ -6,10 +6,10 @@ use std::str::FromStr;
 
 use cedar_policy::{EntityUid, Policy, PolicyId, PolicySet, Schema, ValidationMode, ValidationWarning, Validator};
 
-use super::diagnose::{self, Once, find, nearest};
+use super::diagnose::{self, Once, find};
 use super::routes::unreachable_segment;
 use super::{PolicyRef, json};
-use crate::bundle::{Bundle, Problem, Report};
+use crate::bundle::{Bundle, Problem, Report, nearest};
 
 /// The annotations a record carries.
 const ANNOTATIONS: [&str; 4] = ["id", "reason", "owner", "control"];

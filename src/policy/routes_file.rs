@@ -7,12 +7,12 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::diagnose::{self, nearest};
+use super::diagnose;
 use super::names;
 use super::routes::{Route, Routes, Shape, Template};
 use super::schema::{Loaded, method_group};
 use super::statics::reserved;
-use crate::bundle::{Bundle, Problem, Report};
+use crate::bundle::{Bundle, Problem, Report, nearest};
 use crate::request::Method;
 
 /// Path in a bundle.

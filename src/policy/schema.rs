@@ -6,9 +6,9 @@ use cedar_policy::{Entities, Entity, EntityTypeName, EntityUid, Schema, SchemaFr
 use serde_json::{Map, Value};
 
 use super::context::{self, Input, SAMPLE_TIME, sample_token};
-use super::diagnose::{self, find, nearest};
+use super::diagnose::{self, find};
 use super::names::{self, Names};
-use crate::bundle::{Bundle, Problem, Report};
+use crate::bundle::{Bundle, Problem, Report, nearest};
 use crate::identity::{Identity, PrincipalKind, TokenIdentity};
 use crate::request::Method;
 

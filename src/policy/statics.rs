@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::diagnose;
 use super::json::{self, Unique};
 use super::names::{self, Names};
-use crate::bundle::{Bundle, Problem, Report};
+use crate::bundle::{Bundle, Problem, Report, nearest};
 
 /// Path in a bundle.
 pub(super) const FILE: &str = "policies/entities.json";
@@ -152,7 +152,7 @@ impl Reader<'_> {
     fn complete(&mut self, uid: &EntityUid, mut value: Value, span: &Range<usize>) -> Option<Value> {
         let entity = value.as_object_mut()?;
         for key in entity.keys().filter(|key| !["uid", "attrs", "parents", "tags"].contains(&key.as_str())).cloned().collect::<Vec<_>>() {
-            let near = diagnose::nearest(&key, ["uid", "attrs", "parents", "tags"]);
+            let near = nearest(&key, ["uid", "attrs", "parents", "tags"]);
             let help = near.map_or(String::new(), |near| format!("did you mean `{near}`?"));
             self.problem(span, "entities.unknown_key", format!("unknown key `{key}` in `{uid}`"), &help);
         }

@@ -40,6 +40,12 @@ pub const GROUPS: usize = 256;
 pub const GROUP_BYTES: usize = 256;
 /// Longest subject in bytes (OpenID Connect: 255 ASCII characters).
 pub const SUBJECT_BYTES: usize = 255;
+/// Longest `kid` in bytes, in a key set and in a token. Providers use hashes, UUIDs and short names.
+pub const KEY_ID_BYTES: usize = 256;
+/// Longest `jti`, `acr`, `client_id` in bytes.
+pub const SHORT_CLAIM_BYTES: usize = 255;
+/// Longest `email` in bytes (RFC 5321: 64 + 1 + 255).
+pub const EMAIL_BYTES: usize = 320;
 /// Most audiences in one token.
 pub const AUDIENCES: usize = 32;
 /// Largest leeway an issuer may be given, in seconds.
@@ -47,10 +53,26 @@ pub const LEEWAY_SECONDS: u64 = 60;
 
 /// Most issuers in a bundle.
 pub const ISSUERS: usize = 64;
+/// Longest issuer name, so that a default prefix stays short.
+pub const ISSUER_NAME_BYTES: usize = 32;
+/// Longest prefix, `iss`, audience or mapping value in bytes.
+pub const ISSUER_VALUE_BYTES: usize = 512;
 /// Most keys in one key set.
 pub const KEYS_PER_ISSUER: usize = 64;
 /// Smallest and largest RSA modulus in bits.
 pub const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
+
+/// Most routes: those of one length are tried one after the other.
+pub const ROUTES: usize = 1024;
+/// Most headers policies may read.
+pub const CONTEXT_HEADERS: usize = 32;
+/// Longest `@id` in bytes: it is written into every record.
+pub const POLICY_ID_BYTES: usize = 128;
+/// Most entities one decision may bring in from `entities.json`, and so most that one of them may name: it bounds the
+/// work of a decision.
+pub const REACHED_ENTITIES: usize = 4096;
+/// Deepest nesting in `entities.json`. Cedar converts it recursively, and in wasm its own guard does nothing.
+pub const ENTITIES_DEPTH: usize = 24;
 
 /// Longest string copied into a record, in bytes; longer ones are cut and marked.
 pub const RECORD_STRING_BYTES: usize = 1024;

@@ -11,10 +11,6 @@ use crate::limits;
 /// The last second a time may name: the end of year 9999.
 const LATEST: i64 = 253_402_300_799;
 const LATEST_F: f64 = 253_402_300_799.0;
-/// Longest `jti`, `acr`, `client_id` in bytes.
-const SHORT_BYTES: usize = 255;
-/// Longest `email` in bytes (RFC 5321: 64 + 1 + 255).
-const EMAIL_BYTES: usize = 320;
 
 /// A time with a fraction, between two whole seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,9 +28,9 @@ pub(super) fn identity(issuer: &Issuer, token: &Token<'_>, key_id: Option<&str>,
     let groups = values(claims, &issuer.claims.groups, Split::No)?;
     let roles = values(claims, &issuer.claims.roles, Split::No)?;
     let scopes = values(claims, &issuer.claims.scope, Split::Spaces)?;
-    let client_id = match short(claims, "client_id", SHORT_BYTES)? {
+    let client_id = match short(claims, "client_id", limits::SHORT_CLAIM_BYTES)? {
         Some(client_id) => Some(client_id),
-        None => short(claims, "azp", SHORT_BYTES)?,
+        None => short(claims, "azp", limits::SHORT_CLAIM_BYTES)?,
     };
     Ok(TokenIdentity {
         issuer_name: issuer.name.clone(),
@@ -46,13 +42,13 @@ pub(super) fn identity(issuer: &Issuer, token: &Token<'_>, key_id: Option<&str>,
         roles: mapped(roles, &issuer.role_ids, &issuer.prefix),
         scopes: sorted(scopes),
         audience,
-        token_id: short(claims, "jti", SHORT_BYTES)?,
+        token_id: short(claims, "jti", limits::SHORT_CLAIM_BYTES)?,
         key_id: key_id.map(str::to_owned),
         algorithm: token.algorithm.name(),
         issued_at: issued_at.map(|t| UnixTime(t.floor)),
         expires_at: UnixTime(expires_at.floor),
         auth_time: auth_time(claims)?,
-        acr: short(claims, "acr", SHORT_BYTES)?,
+        acr: short(claims, "acr", limits::SHORT_CLAIM_BYTES)?,
         amr: amr(claims)?,
         client_id,
         email: email(claims)?,
@@ -229,6 +225,6 @@ fn amr(claims: &Object) -> Result<Vec<String>, Denial> {
 
 /// `email`, only when the issuer says it verified it, with the boolean `true` and nothing like it.
 fn email(claims: &Object) -> Result<Option<String>, Denial> {
-    let email = short(claims, "email", EMAIL_BYTES)?;
+    let email = short(claims, "email", limits::EMAIL_BYTES)?;
     Ok(email.filter(|_| claims.get("email_verified") == Some(&Json::Bool(true))))
 }

@@ -16,10 +16,6 @@ use crate::limits;
 
 /// The one version of the format.
 const VERSION: i64 = 1;
-/// Longest issuer name, so that a default prefix stays short.
-const NAME_BYTES: usize = 32;
-/// Longest prefix, `iss`, audience or mapping value in bytes.
-const VALUE_BYTES: usize = 512;
 /// Leeway unless configured, in seconds.
 const DEFAULT_LEEWAY: i64 = 10;
 
@@ -216,11 +212,11 @@ const PREFIX: &str =
     "1 to 64 bytes without control characters, ending in `/` or `:`; to give bare names to groups or roles use `[[mapping]]`";
 
 fn is_name(text: &str) -> bool {
-    (1..=NAME_BYTES).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    (1..=limits::ISSUER_NAME_BYTES).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 fn is_value(text: &str) -> bool {
-    (1..=VALUE_BYTES).contains(&text.len()) && text.trim() == text && !text.chars().any(char::is_control)
+    (1..=limits::ISSUER_VALUE_BYTES).contains(&text.len()) && text.trim() == text && !text.chars().any(char::is_control)
 }
 
 fn is_group(text: &str) -> bool {

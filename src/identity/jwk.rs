@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::algorithm::Algorithm;
 use super::json::{Json, JsonError, Object};
-use super::key::{KEY_ID_BYTES, Key, KeyProblem, KeyType, Material};
+use super::key::{Key, KeyProblem, KeyType, Material};
 use super::text;
 use crate::limits;
 
@@ -146,10 +146,10 @@ fn read_key(members: &Object) -> Result<Option<Key>, KeyProblem> {
 
 /// A `kid` a token can name: not empty, not longer than a token's may be.
 pub(super) fn check_kid(kid: &str) -> Result<(), KeyProblem> {
-    if kid.is_empty() || kid.len() > KEY_ID_BYTES || kid.chars().any(char::is_control) {
+    if kid.is_empty() || kid.len() > limits::KEY_ID_BYTES || kid.chars().any(char::is_control) {
         return Err(KeyProblem::new(
             "key.invalid",
-            format!("`kid` is empty, longer than {} bytes or has control characters", KEY_ID_BYTES),
+            format!("`kid` is empty, longer than {} bytes or has control characters", limits::KEY_ID_BYTES),
         ));
     }
     Ok(())

@@ -5,7 +5,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::algorithm::Algorithm;
 use super::json::{Json, JsonError, Object};
-use super::key::KEY_ID_BYTES;
 use super::text;
 use crate::decision::{Denial, Reason};
 use crate::limits;
@@ -118,7 +117,7 @@ fn check_header(header: &Object) -> Result<(Algorithm, Option<String>, Option<St
     }
     let typ = string("typ")?.map(media_type);
     let kid = string("kid")?;
-    if let Some(kid) = kid.filter(|kid| kid.len() > KEY_ID_BYTES) {
+    if let Some(kid) = kid.filter(|kid| kid.len() > limits::KEY_ID_BYTES) {
         return Err(invalid(format!("`kid` has {} bytes", kid.len())));
     }
     let algorithm = Algorithm::from_name(alg)

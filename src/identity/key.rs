@@ -8,9 +8,6 @@ use super::algorithm::Algorithm;
 use super::{crypto, curve};
 use crate::limits;
 
-/// Longest `kid` in bytes, in a key set and in a token. Providers use hashes, UUIDs and short names.
-pub(super) const KEY_ID_BYTES: usize = 256;
-
 /// The kinds of key the gate takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum KeyType {

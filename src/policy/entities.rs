@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use cedar_policy::{Entities, Entity, EntityUid, RestrictedExpression};
 
-use super::statics::{REACHED, Statics};
+use super::statics::Statics;
+use crate::limits;
 
 /// An entity that a request itself tells about.
 #[derive(Debug)]
@@ -44,7 +45,7 @@ pub(super) fn assemble(
             return Err("two entities of the request have the same name".to_owned());
         }
     }
-    let most = entities.len().saturating_add(REACHED);
+    let most = entities.len().saturating_add(limits::REACHED_ENTITIES);
     while let Some(uid) = waiting.pop() {
         if entities.contains_key(&uid) {
             continue;
@@ -53,7 +54,7 @@ pub(super) fn assemble(
         waiting.extend(known.refs.iter().cloned());
         entities.insert(uid, known.entity.clone());
         if entities.len() > most {
-            return Err(format!("the request leads to more than {REACHED} entities of entities.json"));
+            return Err(format!("the request leads to more than {} entities of entities.json", limits::REACHED_ENTITIES));
         }
     }
     Entities::from_entities(entities.into_values().chain(actions), None).map_err(|error| format!("the entities cannot be built: {error}"))

@@ -3,11 +3,9 @@
 use std::fmt;
 use std::ops::Range;
 
+use crate::limits;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
-
-/// Deepest nesting in `entities.json`. Cedar converts it recursively, and in wasm its own guard does nothing.
-const DEPTH: usize = 24;
 
 /// The places of the elements of the array that `text` is.
 ///
@@ -46,8 +44,8 @@ fn scan(text: &str) -> Result<Vec<Range<usize>>, (Range<usize>, String)> {
             b',' if depth == 1 => spans.extend(start.take().map(|from| from..at)),
             _ => {}
         }
-        if depth > DEPTH {
-            return Err((at..at.saturating_add(1), format!("nested deeper than {DEPTH} levels")));
+        if depth > limits::ENTITIES_DEPTH {
+            return Err((at..at.saturating_add(1), format!("nested deeper than {} levels", limits::ENTITIES_DEPTH)));
         }
     }
     Ok(spans)
@@ -156,8 +154,8 @@ mod tests {
     #[test]
     fn depth_is_bounded_before_anything_recurses() {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
-        assert!(elements(&nested(DEPTH)).is_ok());
-        assert!(elements(&nested(DEPTH + 1)).unwrap_err().1.contains("nested deeper"));
+        assert!(elements(&nested(limits::ENTITIES_DEPTH)).is_ok());
+        assert!(elements(&nested(limits::ENTITIES_DEPTH + 1)).unwrap_err().1.contains("nested deeper"));
         assert!(elements(&nested(1_000_000)).is_err());
     }
 

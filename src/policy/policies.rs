@@ -10,11 +10,10 @@ use super::diagnose::{self, Once, find};
 use super::routes::unreachable_segment;
 use super::{PolicyRef, json};
 use crate::bundle::{Bundle, Problem, Report, nearest};
+use crate::limits;
 
 /// The annotations a record carries.
 const ANNOTATIONS: [&str; 4] = ["id", "reason", "owner", "control"];
-/// Longest `@id` in bytes: it is written into every record.
-const ID_BYTES: usize = 128;
 
 /// All policies of a bundle.
 #[derive(Debug)]
@@ -109,8 +108,8 @@ impl Reader<'_> {
             let help = "write `@id(\"topic.rule\")` before it: records name policies by their id".to_owned();
             return Err(("a policy without `@id`".to_owned(), help));
         };
-        if id.len() > ID_BYTES || !id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
-            let help = format!("use letters, digits, `.`, `_` and `-`, at most {ID_BYTES} of them");
+        if id.len() > limits::POLICY_ID_BYTES || !id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
+            let help = format!("use letters, digits, `.`, `_` and `-`, at most {} of them", limits::POLICY_ID_BYTES);
             return Err((format!("`{}` cannot be an `@id`", id.escape_debug()), help));
         }
         match self.policies.places.get(id) {

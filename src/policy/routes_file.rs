@@ -13,14 +13,11 @@ use super::routes::{Route, Routes, Shape, Template};
 use super::schema::{Loaded, method_group};
 use super::statics::reserved;
 use crate::bundle::{Bundle, Problem, Report, nearest};
+use crate::limits;
 use crate::request::Method;
 
 /// Path in a bundle.
 pub(super) const FILE: &str = "policies/routes.toml";
-/// Most routes: those of one length are tried one after the other.
-const ROUTES: usize = 1024;
-/// Most headers policies may read.
-const CONTEXT_HEADERS: usize = 32;
 
 type Value<'a> = Spanned<DeValue<'a>>;
 type Key<'a> = Spanned<Cow<'a, str>>;
@@ -88,7 +85,7 @@ impl Reader<'_> {
 
     fn headers(&mut self, value: &Value<'_>) -> Vec<String> {
         let mut headers = vec![];
-        for (name, span) in self.strings(value, "context_headers", CONTEXT_HEADERS) {
+        for (name, span) in self.strings(value, "context_headers", limits::CONTEXT_HEADERS) {
             if !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&b)) || name.is_empty() {
                 self.problem(span, "routes.header", format!("`{name}` is not the name of a header in lower case"));
             } else if let Some(why) = refused_header(&name) {
@@ -108,8 +105,8 @@ impl Reader<'_> {
             self.helped(value.span(), "routes.value", "`route` is not an array of tables", "write `[[route]]`");
             return vec![];
         };
-        if array.len() > ROUTES {
-            self.problem(value.span(), "routes.too_many", format!("more than {ROUTES} routes"));
+        if array.len() > limits::ROUTES {
+            self.problem(value.span(), "routes.too_many", format!("more than {} routes", limits::ROUTES));
         }
         array.iter().filter_map(|route| self.route(route)).collect()
     }

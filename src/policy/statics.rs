@@ -11,12 +11,10 @@ use super::diagnose;
 use super::json::{self, Unique};
 use super::names::{self, Names};
 use crate::bundle::{Bundle, Problem, Report, nearest};
+use crate::limits;
 
 /// Path in a bundle.
 pub(super) const FILE: &str = "policies/entities.json";
-/// Most entities one decision may bring in from `entities.json`, and so most that one of them may name: it bounds the
-/// work of a decision.
-pub(super) const REACHED: usize = 4096;
 /// Attributes that come from the token; `entities.json` may not give them to a principal.
 const FROM_TOKEN: [&str; 5] = ["issuer", "subject", "scopes", "email", "client_id"];
 
@@ -126,8 +124,13 @@ impl Reader<'_> {
             let help = "the gate makes the tree of paths itself; put the entity into a Gate::Group or a type of your own";
             return self.problem(&span, "entities.path_parent", format!("`{uid}` is put into a `Gate::Path`"), help);
         }
-        if taken.refs.len() > REACHED {
-            return self.problem(&span, "entities.too_many", format!("`{uid}` names more than {REACHED} other entities"), "use a group");
+        if taken.refs.len() > limits::REACHED_ENTITIES {
+            return self.problem(
+                &span,
+                "entities.too_many",
+                format!("`{uid}` names more than {} other entities", limits::REACHED_ENTITIES),
+                "use a group",
+            );
         }
         self.plain.push(taken.entity.clone());
         self.found.insert(uid, (span, taken));

@@ -14,6 +14,7 @@ use super::time::{now, parse_time};
 use super::{Exit, exit, output, token};
 use crate::bundle::{Bundle, Digest};
 use crate::decision::UnixTime;
+use crate::enforce::Origin;
 use crate::host::demo::Demo;
 use crate::host::key_value::KeyValue;
 use crate::host::manifest::ENVIRONMENT_PREFIX;
@@ -104,6 +105,15 @@ pub fn run(args: UpArgs) -> miette::Result<Exit> {
 }
 
 async fn serve(args: UpArgs) -> miette::Result<Exit> {
+    if let Some(origin) = &args.origin
+        && let Err(error) = Origin::parse(origin)
+    {
+        return Err(MietteDiagnostic {
+            help: Some("for example --origin http://127.0.0.1:9000".into()),
+            ..MietteDiagnostic::new(format!("--origin `{origin}` cannot be used: {error}"))
+        }
+        .into());
+    }
     let progress = Progress::new(false);
     let manifest = Manifest::read(&args.from).map_err(|error| {
         let help = (!args.from.exists()).then_some("run it in the project's folder, or name the manifest with --from FILE");

@@ -68,7 +68,8 @@ lint: setup ## check format, dependencies and code
 
 # The dev profile, so that dependencies are compiled once for everything; only our own code is optimised anew.
 bench: component ## measure, as ratios to a no-op component
-	@CEDARGATE_BASE="$(BASE)" CARGO_PROFILE_DEV_OPT_LEVEL=3 cargo bench --locked --profile dev --bench gate -- $(ARGS)
+	@$(wasm_cc) cargo build --locked --release --manifest-path benches/noop/Cargo.toml --target wasm32-wasip2 --target-dir "$(TARGET)/noop"
+	@CEDARGATE_BASE="$(BASE)" CEDARGATE_NOOP="$(TARGET)/noop/wasm32-wasip2/release/noop.wasm" CARGO_PROFILE_DEV_OPT_LEVEL=3 cargo bench --locked --profile dev --bench gate -- $(ARGS)
 
 docs: cli ## write the generated pages of docs/ again
 	@"$(CEDARGATE)" reasons --format markdown >docs/reason-codes.md.new

@@ -121,8 +121,8 @@ pub(super) fn no_trailers() -> FutureReader<Result<Option<Trailers>, ErrorCode>>
 /// body was cut off is not: without it a truncated chunked body would look complete on the other side.
 ///
 /// The pieces go through the instance because a stream that is handed on unread is joined inside the runtime, its trailers
-/// with it: `cedargate-principal` among them, when a caller sent that. And the runtimes never finish a message whose stream is handed on unread while
-/// its trailers are made here: the instance would stay alive for ever, and with it its place among the host's instances.
+/// with it: `cedargate-principal` among them, when a caller sent that. And Spin 4.1 never finishes a message whose stream is
+/// handed on unread while its trailers are made here: the instance would keep its place among the host's for ever.
 pub(super) fn without_trailers(
     mut body: StreamReader<u8>,
     end: FutureReader<Result<Option<Trailers>, ErrorCode>>,

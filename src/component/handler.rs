@@ -13,11 +13,7 @@ use crate::audit::{Context, DecisionId, Entropy, Record, RequestView, Timestamp,
 use crate::bundle::Gate;
 use crate::decision::{self, Decision, Denial, Permit, Reason, UnixTime};
 use crate::enforce::{Answer, Onward, forward};
-use crate::request::{self, Facts, Method, Proxies, RawRequest};
-
-/// Paths that are the gate's own and never reach the origin.
-const OWN_PREFIX: &str = "/.well-known/cedargate";
-const HEALTH: &str = "/.well-known/cedargate/health";
+use crate::request::{self, Facts, Method, RawRequest};
 
 /// Everything about one request that is not the decision itself.
 struct Visit {
@@ -58,7 +54,7 @@ pub(super) async fn handle(request: Request) -> Result<Response, ErrorCode> {
         Err(detail) => return Ok(refuse(&visit, Some(gate), "", &raw, Denial::new(Reason::SystemConfiguration, detail))),
     };
     let Settings { region, proxies, .. } = settings.as_ref();
-    let (facts, evidence) = match read(&raw, *proxies) {
+    let (facts, evidence) = match request::read(&raw, *proxies) {
         Ok(read) => read,
         Err(denial) => return Ok(refuse(&visit, Some(gate), region, &raw, denial)),
     };
@@ -149,20 +145,17 @@ fn refuse(visit: &Visit, gate: Option<&Gate>, region: &str, raw: &RawRequest<'_>
     exchange::respond(answer, raw.method)
 }
 
-fn read(raw: &RawRequest<'_>, proxies: Proxies) -> Result<(Facts, request::Evidence), Denial> {
-    request::read(raw, proxies)
-}
-
-/// What the gate serves itself. SECURITY: nothing below the prefix is ever forwarded, so an origin cannot answer for the gate.
+/// What the gate serves itself: `/.well-known/cedargate` and all below it, by segments.
+///
+/// SECURITY: nothing there is ever forwarded, so an origin cannot answer for the gate.
 fn own_endpoint(facts: &Facts) -> Option<Reason> {
-    let path = facts.path.decoded();
-    let rest = path.strip_prefix(OWN_PREFIX)?;
-    if !(rest.is_empty() || rest.starts_with('/')) {
+    let [well_known, cedargate, rest @ ..] = facts.path.segments() else { return None };
+    if well_known != ".well-known" || cedargate != "cedargate" {
         return None;
     }
-    Some(match (path.as_str(), facts.method) {
-        (HEALTH, Method::Get | Method::Head) => Reason::GateHealth,
-        (HEALTH, _) => Reason::GateMethodNotAllowed,
+    Some(match (rest, facts.method) {
+        ([endpoint], Method::Get | Method::Head) if endpoint == "health" => Reason::GateHealth,
+        ([endpoint], _) if endpoint == "health" => Reason::GateMethodNotAllowed,
         _ => Reason::GateNotFound,
     })
 }

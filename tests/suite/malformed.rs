@@ -95,7 +95,7 @@ fn a_field_that_must_be_single_is_refused_twice() {
         &Expect::refused(400, "request.host_invalid"),
     );
     let absolute = |target: &str| Request { target: target.into(), ..good(ALLOWED) };
-    gate().check(
+    gate().check_or_runtime(
         "two ways to name a host",
         &absolute("http://other.example/api/documents/1"),
         &Expect::refused(400, "request.host_ambiguous"),

@@ -74,6 +74,12 @@ pub const REACHED_ENTITIES: usize = 4096;
 /// Deepest nesting in `entities.json`. Cedar converts it recursively, and in wasm its own guard does nothing.
 pub const ENTITIES_DEPTH: usize = 24;
 
+/// Longest time an answer of the revocation list may be believed, in milliseconds: a minute is how long a caller who was
+/// cut off may go on at the most.
+pub const REVOCATION_CACHE_MS: u64 = 60_000;
+/// Largest body the gate's own endpoints take, in bytes.
+pub const OWN_BODY_BYTES: usize = 16 * 1024;
+
 /// Longest string copied into a record, in bytes; longer ones are cut and marked.
 pub const RECORD_STRING_BYTES: usize = 1024;
 /// Largest file of a bundle, and the whole of it, in bytes.

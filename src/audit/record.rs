@@ -152,7 +152,7 @@ enum UpstreamView {
 impl Record {
     /// The record of a decision.
     pub fn new(context: Context<'_>, decision: &Decision) -> Self {
-        let Decision { identity, verdict, outcome, status: _ } = decision;
+        let Decision { identity, credentials: _, verdict, outcome, status: _ } = decision;
         let (word, reason, detail) = match outcome {
             Ok(_) => ("allow", Reason::PolicyPermit, ""),
             Err(denial) => ("deny", denial.reason, denial.detail.as_str()),
@@ -224,19 +224,14 @@ fn policy(policy: &PolicyRef) -> Policy {
 }
 
 fn token(identity: &Identity) -> Option<Token> {
-    match identity {
-        Identity::Anonymous => None,
-        Identity::Token(token) => {
-            let TokenIdentity { issuer, subject, key_id, algorithm, token_id, .. } = token.as_ref();
-            Some(Token {
-                issuer: clean(issuer),
-                subject: clean(subject),
-                kid: key_id.as_deref().map(clean),
-                alg: algorithm,
-                token_id: token_id.as_deref().map(clean),
-            })
-        }
-    }
+    let TokenIdentity { issuer, subject, key_id, algorithm, token_id, .. } = identity.token()?;
+    Some(Token {
+        issuer: clean(issuer),
+        subject: clean(subject),
+        kid: key_id.as_deref().map(clean),
+        alg: algorithm,
+        token_id: token_id.as_deref().map(clean),
+    })
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::fmt;
 
 use ring::digest::{Context, SHA256};
 
-use crate::identity::Issuers;
+use crate::identity::{Issuers, Mtls};
 use crate::limits;
 use crate::policy::PolicyStore;
 
@@ -28,6 +28,16 @@ impl Digest {
         let mut context = Context::new(&SHA256);
         context.update(bytes);
         Self::finish(context)
+    }
+
+    /// A digest that was computed elsewhere.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
     }
 
     fn finish(context: Context) -> Self {
@@ -94,6 +104,7 @@ impl FromIterator<(String, Vec<u8>)> for Bundle {
 pub struct Gate {
     policy: PolicyStore,
     issuers: Issuers,
+    mtls: Option<Mtls>,
     policy_digest: Digest,
     schema_digest: Digest,
 }
@@ -108,10 +119,11 @@ impl Gate {
         sizes(bundle, &mut report);
         let policy = PolicyStore::load(bundle, &mut report);
         let issuers = Issuers::load(bundle, &mut report);
+        let mtls = Mtls::load(bundle, &mut report);
         match (policy, issuers) {
             (Some(policy), Some(issuers)) if report.is_empty() => {
                 let schema_digest = Digest::of(bundle.get(PolicyStore::SCHEMA).unwrap_or_default());
-                Ok(Self { policy, issuers, policy_digest: bundle.digest(), schema_digest })
+                Ok(Self { policy, issuers, mtls, policy_digest: bundle.digest(), schema_digest })
             }
             _ => {
                 if report.is_empty() {
@@ -131,6 +143,11 @@ impl Gate {
     /// The issuers and their keys.
     pub fn issuers(&self) -> &Issuers {
         &self.issuers
+    }
+
+    /// What is known about client certificates; `None` when they are off.
+    pub fn mtls(&self) -> Option<&Mtls> {
+        self.mtls.as_ref()
     }
 
     /// The digest of the whole bundle.

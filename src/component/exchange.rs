@@ -4,6 +4,7 @@ use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Method, Request, Response
 use spin_sdk::wasip3::{wit_future, wit_stream};
 use spin_sdk::wit_bindgen::{self, FutureReader, StreamReader, StreamResult};
 
+use crate::decision::{Denial, Reason};
 use crate::enforce::Answer;
 use crate::limits;
 use crate::request::RawRequest;
@@ -85,6 +86,28 @@ pub(super) fn send_all(body: Vec<u8>) -> Option<StreamReader<u8>> {
         drop(writer.write_all(body).await);
     });
     Some(reader)
+}
+
+/// The whole body of a request to one of the gate's own endpoints.
+///
+/// # Errors
+/// `gate.body_too_large`, or `gate.body_invalid` when it broke off.
+pub(super) async fn body(request: Request, most: usize) -> Result<Vec<u8>, Denial> {
+    let (_consumed, consumed) = wit_future::new(|| Ok(()));
+    let (mut stream, end) = Request::consume_body(request, consumed);
+    let mut body = Vec::new();
+    loop {
+        let (result, piece) = stream.read(Vec::with_capacity(limits::OWN_BODY_BYTES)).await;
+        body.extend_from_slice(&piece);
+        if body.len() > most {
+            return Err(Denial::new(Reason::GateBodyTooLarge, format!("more than {most} bytes")));
+        }
+        if matches!(result, StreamResult::Dropped | StreamResult::Cancelled) {
+            break;
+        }
+    }
+    end.await.map_err(|error| Denial::new(Reason::GateBodyInvalid, format!("the body broke off: {error}")))?;
+    Ok(body)
 }
 
 /// Header fields of a message that is passed on.

@@ -1,6 +1,7 @@
 //! One request, from the runtime's hands to its answer and its record.
 
 use std::io::Write;
+use std::rc::Rc;
 
 use spin_sdk::wasip3::clocks::{monotonic_clock, system_clock};
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
@@ -8,11 +9,14 @@ use spin_sdk::wasip3::random::random;
 
 use super::exchange::{self, Inbound};
 use super::settings::Settings;
-use super::{carry, sealed, settings};
+use super::{answers, carry, keys, revocations, sealed, settings};
 use crate::audit::{Context, DecisionId, Entropy, Record, RequestView, Timestamp, Timing, TraceIds, Upstream};
 use crate::bundle::Gate;
 use crate::decision::{self, Decision, Denial, Permit, Reason, UnixTime};
-use crate::enforce::{Answer, Onward, forward};
+use crate::enforce::{Answer, Challenge, Onward, forward};
+use crate::identity::{Answers, Presented};
+use crate::limits;
+use crate::policy::Purpose;
 use crate::request::{self, Facts, Method, RawRequest};
 
 /// Everything about one request that is not the decision itself.
@@ -61,31 +65,74 @@ pub(super) async fn handle(request: Request) -> Result<Response, ErrorCode> {
     let trace = TraceIds::new(facts.trace.as_ref(), visit.entropy);
     let record = Recorder { visit: &visit, gate, trace: &trace, region, facts: &facts };
 
-    if let Some(reason) = own_endpoint(&facts) {
-        let answer =
-            if reason == Reason::GateHealth { Answer::health(gate, visit.id.as_str()) } else { Answer::fault(reason, visit.id.as_str()) };
-        write(&Record::own(record.context(answer.status, Timing::default(), None), reason));
-        return Ok(exchange::respond(answer, raw.method));
-    }
+    let own = own_endpoint(&facts);
+    let purpose = match own {
+        None => Purpose::Request,
+        Some(Own::Revocations) => Purpose::Revoke,
+        Some(Own::Health) => return Ok(record.own(Answer::health(gate, visit.id.as_str()), Reason::GateHealth)),
+        Some(Own::Metadata) => {
+            return Ok(record.own(Answer::metadata(gate, &facts, &settings.deployment, visit.id.as_str()), Reason::GateMetadata));
+        }
+        Some(Own::Refused(reason, allow)) => return Ok(record.own(Answer::not_served(reason, allow, visit.id.as_str()), reason)),
+    };
 
     let now = visit.time.seconds;
     let started = monotonic_clock::now();
-    let identified = decision::identify(gate, &evidence, now);
-    let verified = monotonic_clock::now();
-    let mut decision = decision::authorize(gate, &facts, identified, now);
+    let presented = Presented::read(&evidence);
+    let held = keys::supply(gate, presented.key_need(gate), &settings, now).await;
+    let verified = decision::verify(gate, &facts, &presented, &settings.deployment, held.supply(), now);
+    let answers = match &verified {
+        Ok(verified) => answers::find(gate, verified.questions(), &settings, now).await,
+        Err(_) => Answers::default(),
+    };
+    let identified = decision::settle(verified, &answers, now);
+    let known = monotonic_clock::now();
+    let mut decision = decision::authorize(gate, &facts, identified, purpose, now);
     let decided = monotonic_clock::now();
-    let timing = Timing { identity: micros(started, verified), policy: micros(verified, decided) };
+    let timing = Timing { identity: micros(started, known), policy: micros(known, decided) };
+    let challenge = Challenge { gate, facts: &facts, deployment: &settings.deployment, now };
 
     // The permit leaves the decision here; what stays behind is only what the record needs.
     let denied = Err(Denial::from(Reason::SystemInternal));
     match std::mem::replace(&mut decision.outcome, denied) {
         Err(denial) => {
             decision.outcome = Err(denial);
-            let answer = Answer::denial(&decision, visit.id.as_str());
+            let answer = Answer::denial(&decision, Some(&challenge), visit.id.as_str());
             write(&Record::new(record.context(answer.status, timing, None), &decision));
             Ok(exchange::respond(answer, raw.method))
         }
-        Ok(permit) => Ok(carry_on(request, permit, decision, &record, &settings, timing).await),
+        Ok(permit) => match purpose {
+            Purpose::Request => Ok(carry_on(request, permit, decision, &record, &settings, timing).await),
+            Purpose::Revoke => Ok(revoke(request, permit, decision, &record, &settings, timing).await),
+        },
+    }
+}
+
+/// Changes the revocation list for a caller who may, and records it.
+async fn revoke(
+    request: Request,
+    permit: Permit,
+    decision: Decision,
+    record: &Recorder<'_>,
+    settings: &Rc<Settings>,
+    timing: Timing,
+) -> Response {
+    let id = record.visit.id.as_str();
+    let changed = match exchange::body(request, limits::OWN_BODY_BYTES).await {
+        Ok(body) => revocations::change(permit, &body, settings, id, record.visit.time.seconds).await,
+        Err(denial) => Err(denial),
+    };
+    let method = record.facts.method.as_str();
+    match changed {
+        Ok(answer) => {
+            write(&Record::permitted(record.context(answer.status, timing, None), &decision));
+            exchange::respond(answer, method)
+        }
+        Err(denial) => {
+            let answer = Answer::fault(denial.reason, id);
+            write(&Record::new(record.context(answer.status, timing, None), &Decision { outcome: Err(denial), ..decision }));
+            exchange::respond(answer, method)
+        }
     }
 }
 
@@ -128,7 +175,7 @@ async fn carry_on(
 /// Refuses a request that never became [`Facts`].
 fn refuse(visit: &Visit, gate: Option<&Gate>, region: &str, raw: &RawRequest<'_>, denial: Denial) -> Response {
     let decision = Decision::denied(denial);
-    let answer = Answer::denial(&decision, visit.id.as_str());
+    let answer = Answer::denial(&decision, None, visit.id.as_str());
     let trace = TraceIds::new(None, visit.entropy);
     let context = Context {
         time: visit.time,
@@ -145,19 +192,35 @@ fn refuse(visit: &Visit, gate: Option<&Gate>, region: &str, raw: &RawRequest<'_>
     exchange::respond(answer, raw.method)
 }
 
-/// What the gate serves itself: `/.well-known/cedargate` and all below it, by segments.
+/// What the gate serves itself.
+enum Own {
+    Health,
+    Metadata,
+    Revocations,
+    /// Nothing, for this reason; with the methods it would take.
+    Refused(Reason, &'static str),
+}
+
+/// What the gate serves itself: `/.well-known/cedargate` and all below it, and the protected-resource metadata, by segments.
 ///
 /// SECURITY: nothing there is ever forwarded, so an origin cannot answer for the gate.
-fn own_endpoint(facts: &Facts) -> Option<Reason> {
-    let [well_known, cedargate, rest @ ..] = facts.path.segments() else { return None };
-    if well_known != ".well-known" || cedargate != "cedargate" {
+fn own_endpoint(facts: &Facts) -> Option<Own> {
+    let [well_known, name, rest @ ..] = facts.path.segments() else { return None };
+    if well_known != ".well-known" {
         return None;
     }
-    Some(match (rest, facts.method) {
-        ([endpoint], Method::Get | Method::Head) if endpoint == "health" => Reason::GateHealth,
-        ([endpoint], _) if endpoint == "health" => Reason::GateMethodNotAllowed,
-        _ => Reason::GateNotFound,
-    })
+    let below: Vec<&str> = rest.iter().map(String::as_str).collect();
+    let refused = |allow| Some(Own::Refused(Reason::GateMethodNotAllowed, allow));
+    match (name.as_str(), below.as_slice(), facts.method) {
+        ("cedargate", ["health"], Method::Get | Method::Head) => Some(Own::Health),
+        ("cedargate", ["health"], _) => refused("GET, HEAD"),
+        ("cedargate", ["revocations"], Method::Post | Method::Delete) => Some(Own::Revocations),
+        ("cedargate", ["revocations"], _) => refused("POST, DELETE"),
+        ("oauth-protected-resource", [], Method::Get | Method::Head) => Some(Own::Metadata),
+        ("oauth-protected-resource", [], _) => refused("GET, HEAD"),
+        ("cedargate" | "oauth-protected-resource", _, _) => Some(Own::Refused(Reason::GateNotFound, "")),
+        _ => None,
+    }
 }
 
 /// What all records of one request share.
@@ -170,6 +233,12 @@ struct Recorder<'a> {
 }
 
 impl<'a> Recorder<'a> {
+    /// Records and gives an answer of the gate's own.
+    fn own(&self, answer: Answer, reason: Reason) -> Response {
+        write(&Record::own(self.context(answer.status, Timing::default(), None), reason));
+        exchange::respond(answer, self.facts.method.as_str())
+    }
+
     fn context(&self, status: u16, timing: Timing, upstream: Option<Upstream>) -> Context<'a> {
         Context {
             time: self.visit.time,

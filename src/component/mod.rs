@@ -4,9 +4,16 @@
 //! elsewhere; this module carries it out. It exports `wasi:http/handler` without spin-sdk's `http_service` macro, because
 //! that macro turns a request it cannot parse into a bare error before the gate could deny and record it.
 
+mod answers;
 mod bindings;
 mod carry;
 mod exchange;
+mod fetch;
 mod handler;
+mod keys;
+mod replay;
+mod revocations;
 mod sealed;
 mod settings;
+mod status;
+mod store;

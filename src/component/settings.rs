@@ -7,6 +7,7 @@ use spin_sdk::variables::{self, Error};
 use spin_sdk::wasip3::clocks::monotonic_clock;
 
 use crate::enforce::{Destination, Origin};
+use crate::identity::{Deployment, PublicUrl, Secret};
 use crate::limits;
 use crate::request::Proxies;
 
@@ -21,6 +22,12 @@ pub(super) struct Settings {
     pub(super) region: String,
     pub(super) proxies: Proxies,
     pub(super) timeouts: Timeouts,
+    /// What the deployment says about itself and its terminator.
+    pub(super) deployment: Deployment,
+    /// The label of the key-value store; `None` when the deployment has none.
+    pub(super) store: Option<String>,
+    /// How long what the store said of a revocation is believed, in nanoseconds.
+    pub(super) revocation_lifetime: u64,
 }
 
 /// Timeouts of the exchange with the origin, in nanoseconds.
@@ -69,7 +76,35 @@ async fn read() -> Result<Settings, String> {
         first_byte: millis("origin_first_byte_timeout_ms", 15_000).await?,
         between_bytes: millis("origin_between_bytes_timeout_ms", 15_000).await?,
     };
-    Ok(Settings { destination, region, proxies: Proxies { trusted_hops }, timeouts })
+    let public_url = match get("public_url").await? {
+        None => None,
+        Some(text) => Some(PublicUrl::parse(&text).ok_or("variable `public_url` must be `https://host[:port]`")?),
+    };
+    let deployment = Deployment {
+        public_url,
+        terminator_secrets: secrets(["mtls_terminator_secret", "mtls_terminator_secret_previous"]).await?,
+        nonce_secrets: secrets(["dpop_nonce_secret", "dpop_nonce_secret_previous"]).await?,
+    };
+    let store = get("key_value_store").await?;
+    // 0 asks the store each time.
+    let revocation_lifetime = number("revocation_cache_ms", 1_000).await?;
+    if revocation_lifetime > limits::REVOCATION_CACHE_MS {
+        return Err(format!("variable `revocation_cache_ms` must be at most {}", limits::REVOCATION_CACHE_MS));
+    }
+    let revocation_lifetime = revocation_lifetime.saturating_mul(1_000_000);
+    Ok(Settings { destination, region, proxies: Proxies { trusted_hops }, timeouts, deployment, store, revocation_lifetime })
+}
+
+/// The secrets that are set, in order.
+async fn secrets(names: [&str; 2]) -> Result<Vec<Secret>, String> {
+    let mut secrets = Vec::new();
+    for name in names {
+        if let Some(text) = get(name).await? {
+            let short = || format!("variable `{name}` must have at least {} bytes", Secret::BYTES);
+            secrets.push(Secret::new(text.into_bytes()).ok_or_else(short)?);
+        }
+    }
+    Ok(secrets)
 }
 
 /// A variable; `None` when the manifest has none of that name, or it is empty.

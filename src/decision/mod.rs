@@ -1,7 +1,8 @@
 //! The decision: what the gate concludes about one request, and the proof that it may go on.
 //!
-//! [`decide`] is pure: no clock, no I/O, no globals, no randomness. It is made of two steps, [`identify`] and
-//! [`authorize`], so that a shell can take the time between them; there is no other way to a [`Permit`].
+//! [`decide`] is pure: no clock, no I/O, no globals, no randomness. It is made of three steps, [`verify`], [`settle`] and
+//! [`authorize`], so that a shell can find out between them what only it can find out, and take the time; there is no
+//! other way to a [`Permit`].
 
 mod permit;
 mod reason;
@@ -9,8 +10,8 @@ mod reason;
 use std::fmt;
 
 use crate::bundle::Gate;
-use crate::identity::Identity;
-use crate::policy::Verdict;
+use crate::identity::{self, Answers, Credential, Deployment, Identity, Presented, Supply, Verified};
+use crate::policy::{Purpose, Verdict};
 use crate::request::{Evidence, Facts};
 
 pub use permit::Permit;
@@ -20,8 +21,8 @@ pub use reason::Reason;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnixTime(pub i64);
 
-/// Earliest time the gate believes (2020-01-01T00:00:00Z). A clock before it was never set, and would make expired tokens valid.
-const EARLIEST: UnixTime = UnixTime(1_577_836_800);
+/// Earliest time the gate believes (2019-01-01T00:00:00Z). A clock before it was never set, and would make expired tokens valid.
+const EARLIEST: UnixTime = UnixTime(1_546_300_800);
 /// Latest time the gate believes (year 9999), the end of what RFC 3339 can write.
 const LATEST: UnixTime = UnixTime(253_402_300_799);
 
@@ -55,11 +56,22 @@ impl fmt::Display for Denial {
     }
 }
 
-/// The result of the first step: who is asking, or why the evidence was refused.
+/// What the gate knows about one request beside what is sealed in and what the request itself says.
+#[derive(Debug, Clone, Copy)]
+pub struct Knowledge<'a> {
+    /// What the deployment says.
+    pub deployment: &'a Deployment,
+    /// Fetched keys of the token's issuer.
+    pub supply: Supply<'a>,
+    /// What was asked about the verified credentials.
+    pub answers: &'a Answers,
+}
+
+/// The result of the second step: who is asking, or why the evidence was refused, and what became of each credential.
 ///
-/// Only [`identify`] makes one, so [`authorize`] cannot be called with an identity nobody verified.
+/// Only [`settle`] makes one, so [`authorize`] cannot be called with an identity nobody verified.
 #[derive(Debug)]
-pub struct Identified(Result<Identity, Denial>);
+pub struct Identified(Result<Identity, Denial>, Vec<Credential>);
 
 /// What the gate concluded about one request.
 ///
@@ -68,6 +80,8 @@ pub struct Identified(Result<Identity, Denial>);
 pub struct Decision {
     /// Who asked. [`Identity::Anonymous`] when there was no credential, and when one was refused.
     pub identity: Identity,
+    /// What became of each credential the request carried.
+    pub credentials: Vec<Credential>,
     /// What Cedar said; `None` when it was never asked.
     pub verdict: Option<Verdict>,
     /// Permit or denial.
@@ -79,7 +93,7 @@ pub struct Decision {
 impl Decision {
     /// A decision that never reached identity or policy: a malformed request, a fault.
     pub fn denied(denial: Denial) -> Self {
-        Self { status: denial.reason.status(), identity: Identity::Anonymous, verdict: None, outcome: Err(denial) }
+        Self { status: denial.reason.status(), identity: Identity::Anonymous, credentials: Vec::new(), verdict: None, outcome: Err(denial) }
     }
 
     /// The reason of this decision: [`Reason::PolicyPermit`] for a permit.
@@ -92,25 +106,46 @@ impl Decision {
 }
 
 /// Decides one request. The same inputs always give the same decision.
-pub fn decide(gate: &Gate, facts: &Facts, evidence: &Evidence, now: UnixTime) -> Decision {
-    authorize(gate, facts, identify(gate, evidence, now), now)
+pub fn decide(gate: &Gate, facts: &Facts, evidence: &Evidence, knowledge: Knowledge<'_>, now: UnixTime) -> Decision {
+    let Knowledge { deployment, supply, answers } = knowledge;
+    let verified = verify(gate, facts, &Presented::read(evidence), deployment, supply, now);
+    authorize(gate, facts, settle(verified, answers, now), Purpose::Request, now)
 }
 
-/// The first step of [`decide`]: evidence to identity.
-pub fn identify(gate: &Gate, evidence: &Evidence, now: UnixTime) -> Identified {
+/// The first step of [`decide`]: what was presented, verified.
+pub fn verify(
+    gate: &Gate,
+    facts: &Facts,
+    presented: &Presented<'_>,
+    deployment: &Deployment,
+    supply: Supply<'_>,
+    now: UnixTime,
+) -> Result<Verified, Denial> {
     if now < EARLIEST || now > LATEST {
-        return Identified(Err(Denial::new(Reason::SystemClock, "the clock is outside 2020 to 9999")));
+        return Err(Denial::new(Reason::SystemClock, "the clock is outside 2019 to 9999"));
     }
-    Identified(gate.issuers().identify(evidence, now))
+    Ok(identity::verify(gate, facts, presented, deployment, supply, now))
 }
 
-/// The second step of [`decide`]: identity and facts to a decision.
-pub fn authorize(gate: &Gate, facts: &Facts, identified: Identified, now: UnixTime) -> Decision {
-    let identity = match identified.0 {
+/// The second step of [`decide`]: what was verified and what was found out about it, to an identity.
+pub fn settle(verified: Result<Verified, Denial>, answers: &Answers, now: UnixTime) -> Identified {
+    match verified {
+        Ok(verified) => {
+            let (identity, credentials) = verified.settle(answers, now);
+            Identified(identity, credentials)
+        }
+        Err(denial) => Identified(Err(denial), Vec::new()),
+    }
+}
+
+/// The third step of [`decide`]: identity and facts to a decision.
+pub fn authorize(gate: &Gate, facts: &Facts, identified: Identified, purpose: Purpose, now: UnixTime) -> Decision {
+    let Identified(identity, credentials) = identified;
+    let identity = match identity {
         Ok(identity) => identity,
-        Err(denial) => return Decision::denied(denial),
+        Err(denial) => return Decision { credentials, ..Decision::denied(denial) },
     };
-    let verdict = gate.policy().authorize(facts, &identity, now);
+    let verdict = gate.policy().authorize(facts, &identity, purpose, now);
     let reason = reason_of(&verdict);
     let (outcome, status) = match reason {
         Reason::PolicyPermit => (Ok(Permit::new(facts, &verdict)), 200),
@@ -120,7 +155,7 @@ pub fn authorize(gate: &Gate, facts: &Facts, identified: Identified, now: UnixTi
             (Err(Denial::new(reason, verdict.errors.join("; "))), status)
         }
     };
-    Decision { identity, verdict: Some(verdict), outcome, status }
+    Decision { identity, credentials, verdict: Some(verdict), outcome, status }
 }
 
 /// The reason a verdict stands for.

@@ -36,6 +36,9 @@ reasons! {
     RequestHostInvalid = "request.host_invalid", 400, "request.host_invalid", "the host is not a name or address with an optional port";
     RequestHostAmbiguous = "request.host_ambiguous", 400, "request.host_ambiguous", "`Host` and the request target name different hosts";
     RequestAuthorizationRepeated = "request.authorization_repeated", 400, "request.authorization_repeated", "more than one `Authorization` field";
+    RequestDpopRepeated = "request.dpop_repeated", 400, "request.dpop_repeated", "more than one `DPoP` field (RFC 9449, section 4.3)";
+    RequestCertificateRepeated = "request.certificate_repeated", 400, "request.certificate_repeated", "the field that carries the client certificate occurs more than once";
+    RequestCredentialsConflict = "request.credentials_conflict", 400, "request.credentials_conflict", "the credentials contradict each other: a `DPoP` proof beside a bearer token that is not bound to a key, or without any token";
     RequestContentLengthRepeated = "request.content_length_repeated", 400, "request.content_length_repeated", "more than one `Content-Length` field or value";
     RequestContentLengthInvalid = "request.content_length_invalid", 400, "request.content_length_invalid", "`Content-Length` is not a plain decimal number";
     RequestFramingAmbiguous = "request.framing_ambiguous", 400, "request.framing_ambiguous", "`Content-Length` together with `Transfer-Encoding`";
@@ -93,20 +96,71 @@ reasons! {
     JwtSubjectMissing = "jwt.subject_missing", 401, "invalid_token", "the claim that names the subject is missing, empty, too long or not a string";
     JwtClaimInvalid = "jwt.claim_invalid", 401, "invalid_token", "a claim the issuer's mapping reads has the wrong type";
     JwtTooManyGroups = "jwt.too_many_groups", 401, "invalid_token", "the token has more groups, roles, scopes or audiences than the gate takes";
+    JwtConfirmationInvalid = "jwt.confirmation_invalid", 401, "invalid_token", "`cnf` is malformed, or holds no confirmation method this gate knows (RFC 7800, section 3.1)";
+    JwtBindingMissing = "jwt.binding_missing", 401, "invalid_token", "the issuer's configuration asks for tokens bound to a certificate or a key, and the token is not";
+    JwtCertificateMissing = "jwt.certificate_missing", 401, "invalid_token", "the token is bound to a client certificate (RFC 8705, section 3) and the request has none";
+    JwtCertificateMismatch = "jwt.certificate_mismatch", 401, "invalid_token", "the token is bound to another client certificate";
+    JwtRevoked = "jwt.revoked", 401, "invalid_token", "the token, its session, its subject or its issuer was revoked";
+    JwtStatusInvalid = "jwt.status_invalid", 401, "invalid_token", "the `status` claim is malformed, or names a list the issuer's configuration does not allow";
+    JwtStatusRevoked = "jwt.status_revoked", 401, "invalid_token", "the token's status list says that it is invalid or suspended";
+
+    DpopProofMissing = "dpop.proof_missing", 401, "invalid_dpop_proof", "`Authorization: DPoP` without a `DPoP` proof";
+    DpopBearer = "dpop.bearer", 401, "invalid_token", "a token that is bound to a key came as `Bearer` (RFC 9449, section 7.2)";
+    DpopNotBound = "dpop.not_bound", 401, "invalid_token", "`Authorization: DPoP` with a token that is not bound to a key (`cnf.jkt`)";
+    DpopMalformed = "dpop.malformed", 401, "invalid_dpop_proof", "the proof is not a JWT this gate can read, or is too large";
+    DpopType = "dpop.type", 401, "invalid_dpop_proof", "`typ` of the proof is not `dpop+jwt`";
+    DpopAlgorithm = "dpop.algorithm", 401, "invalid_dpop_proof", "the proof's algorithm is not one this gate allows for proofs";
+    DpopKeyInvalid = "dpop.key_invalid", 401, "invalid_dpop_proof", "`jwk` of the proof is missing, private, weak or not for its algorithm";
+    DpopSignatureInvalid = "dpop.signature_invalid", 401, "invalid_dpop_proof", "the proof's signature does not verify";
+    DpopClaimsInvalid = "dpop.claims_invalid", 401, "invalid_dpop_proof", "`jti`, `htm`, `htu`, `iat`, `ath` or `nonce` of the proof is missing or malformed";
+    DpopMethodMismatch = "dpop.method_mismatch", 401, "invalid_dpop_proof", "the proof was made for another method (`htm`)";
+    DpopUrlMismatch = "dpop.url_mismatch", 401, "invalid_dpop_proof", "the proof was made for another URL (`htu`)";
+    DpopExpired = "dpop.expired", 401, "invalid_dpop_proof", "the proof is too old (`iat`)";
+    DpopIssuedInFuture = "dpop.issued_in_future", 401, "invalid_dpop_proof", "`iat` of the proof lies in the future";
+    DpopTokenMismatch = "dpop.token_mismatch", 401, "invalid_dpop_proof", "the proof was made for another token (`ath`)";
+    DpopKeyMismatch = "dpop.key_mismatch", 401, "invalid_token", "the proof was made with another key than the one the token is bound to (`cnf.jkt`)";
+    DpopNonceRequired = "dpop.nonce_required", 401, "use_dpop_nonce", "the proof has no `nonce`, and one is asked for";
+    DpopNonceInvalid = "dpop.nonce_invalid", 401, "use_dpop_nonce", "the proof's `nonce` is not one this gate gave, or is too old";
+    DpopReplay = "dpop.replay", 401, "invalid_dpop_proof", "the proof was used before";
+
+    MtlsUntrustedTerminator = "mtls.untrusted_terminator", 401, "invalid_certificate", "a client certificate came from someone who did not prove to be the TLS terminator";
+    MtlsMalformed = "mtls.malformed", 401, "invalid_certificate", "the field with the client certificate is not in the configured form";
+    MtlsTooLarge = "mtls.too_large", 401, "invalid_certificate", "the certificate or its chain has too many bytes or certificates";
+    MtlsCertificateInvalid = "mtls.certificate_invalid", 401, "invalid_certificate", "a certificate is not valid DER, or not a certificate this gate can read";
+    MtlsChain = "mtls.chain", 401, "invalid_certificate", "no valid path leads from the certificate to a trust anchor, or a signature on the way does not verify";
+    MtlsExpired = "mtls.expired", 401, "invalid_certificate", "the certificate, or one on the way to the trust anchor, has expired";
+    MtlsNotYetValid = "mtls.not_yet_valid", 401, "invalid_certificate", "the certificate, or one on the way to the trust anchor, is not valid yet";
+    MtlsRevoked = "mtls.revoked", 401, "invalid_certificate", "the certificate, or one on the way to the trust anchor, was revoked, by a CRL or by the gate's own list";
+    MtlsCrlExpired = "mtls.crl_expired", 401, "invalid_certificate", "the CRL that speaks for the certificate is past its next update";
+    MtlsCrlMissing = "mtls.crl_missing", 401, "invalid_certificate", "no CRL speaks for the certificate, and the configuration asks for one";
+    MtlsUsage = "mtls.usage", 401, "invalid_certificate", "the certificate is not for client authentication, or one on the way may not issue certificates (basic constraints, key usage, extended key usage)";
+    MtlsConstraint = "mtls.constraint", 401, "invalid_certificate", "a name constraint or the path length of an issuer forbids the certificate";
+    MtlsAlgorithm = "mtls.algorithm", 401, "invalid_certificate", "a signature on the way uses an algorithm this gate does not accept";
+    MtlsKeyWeak = "mtls.key_weak", 401, "invalid_certificate", "the certificate's key is not RSA of 2048 bits or more, P-256, P-384 or Ed25519";
+    MtlsTooComplex = "mtls.too_complex", 401, "invalid_certificate", "finding a path would take more work than the gate gives a request";
+    MtlsSpiffe = "mtls.spiffe", 401, "invalid_certificate", "the certificate has a SPIFFE id that breaks the X509-SVID rules, or a trust domain its anchor may not speak for";
+    MtlsNameMissing = "mtls.name_missing", 401, "invalid_certificate", "the certificate has none of the configured kinds of name";
 
     PolicyForbid = "policy.forbid", 403, "forbidden", "a `forbid` applied";
     PolicyNoPermit = "policy.no_permit", 403, "forbidden", "no `permit` applied";
     PolicyInsufficientScope = "policy.insufficient_scope", 403, "insufficient_scope", "no `permit` applied, and the token lacks a scope the route names";
+    PolicyStepUp = "policy.step_up", 401, "insufficient_user_authentication", "only `forbid` policies applied that ask for a stronger or a more recent login (RFC 9470)";
     PolicyError = "policy.error", 403, "forbidden", "a policy failed to evaluate, or the Cedar request could not be built; everything is denied then";
 
     GateNotFound = "gate.not_found", 404, "not_found", "a path below `/.well-known/cedargate/` that the gate does not serve; never forwarded";
     GateMethodNotAllowed = "gate.method_not_allowed", 405, "method_not_allowed", "a method the gate's own endpoint does not take";
+    GateMetadata = "gate.metadata", 200, "metadata", "the gate answered with its protected-resource metadata (RFC 9728)";
+    GateBodyInvalid = "gate.body_invalid", 400, "gate.body_invalid", "the body of a request to the gate's own endpoint is not what it takes";
+    GateBodyTooLarge = "gate.body_too_large", 413, "gate.body_too_large", "the body of a request to the gate's own endpoint is too large";
 
     GateLengthRequired = "gate.length_required", 411, "length_required", "a GET, HEAD, OPTIONS or DELETE request has a long body and does not say how long; the decision was to allow it";
 
     SystemUnsealed = "system.unsealed", 503, "unavailable", "the component was never sealed: it has no policies";
     SystemClock = "system.clock", 503, "unavailable", "the clock is unusable";
     SystemConfiguration = "system.configuration", 503, "unavailable", "a variable is missing or invalid";
+    SystemKeysStale = "system.keys_stale", 503, "unavailable", "the issuer's keys could not be fetched, and the last ones are too old to be used";
+    SystemStoreUnavailable = "system.store_unavailable", 503, "unavailable", "the key-value store could not be asked, or none is configured for what needs one";
+    SystemStatusUnavailable = "system.status_unavailable", 503, "unavailable", "the token's status list could not be fetched, or did not verify";
     SystemOriginUnreachable = "system.origin_unreachable", 502, "origin_unreachable", "the request was allowed, the origin could not be reached";
     SystemOriginTimeout = "system.origin_timeout", 504, "origin_timeout", "the request was allowed, the origin did not answer in time";
     SystemOriginInvalid = "system.origin_invalid", 502, "origin_invalid", "the request was allowed, the origin's answer was not usable HTTP";

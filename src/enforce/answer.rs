@@ -3,8 +3,9 @@
 use serde_json::json;
 
 use crate::bundle::Gate;
-use crate::decision::{Decision, Reason};
-use crate::request::Method;
+use crate::decision::{Decision, Reason, UnixTime};
+use crate::identity::Deployment;
+use crate::request::{Facts, Method};
 
 /// The field every response through the gate carries, so that a caller can name a decision to an auditor.
 pub const DECISION_ID: &str = "cedargate-decision-id";
@@ -24,9 +25,24 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
+/// What challenges are made from (RFC 9110, section 11.6.1).
+#[derive(Debug, Clone, Copy)]
+pub struct Challenge<'a> {
+    /// The gate.
+    pub gate: &'a Gate,
+    /// The request.
+    pub facts: &'a Facts,
+    /// What the deployment says: the public URL, and what nonces are keyed with.
+    pub deployment: &'a Deployment,
+    /// The time.
+    pub now: UnixTime,
+}
+
 impl Answer {
     /// The response to a denied request: constant in shape, so that an unknown and a forbidden resource look alike.
-    pub fn denial(decision: &Decision, decision_id: &str) -> Self {
+    ///
+    /// `challenge` is what a challenge is made from; `None` where the request was not understood.
+    pub fn denial(decision: &Decision, _challenge: Option<&Challenge<'_>>, decision_id: &str) -> Self {
         let reason = decision.reason();
         let missing_scope: &[String] = match (&decision.verdict, reason) {
             (Some(verdict), Reason::PolicyInsufficientScope) => &verdict.missing_scope,
@@ -38,6 +54,17 @@ impl Answer {
     /// The response for a reason that is not a decision of a policy: a fault of the origin, an endpoint that is not there.
     pub fn fault(reason: Reason, decision_id: &str) -> Self {
         Self::problem(reason, reason.status(), &[], decision_id)
+    }
+
+    /// The response to a request for something the gate does not serve at an endpoint of its own; `allow` names the methods
+    /// it would take.
+    pub fn not_served(reason: Reason, _allow: &str, decision_id: &str) -> Self {
+        Self::fault(reason, decision_id)
+    }
+
+    /// The protected-resource metadata (RFC 9728, section 2).
+    pub fn metadata(_gate: &Gate, _facts: &Facts, _deployment: &Deployment, decision_id: &str) -> Self {
+        Self::fault(Reason::GateNotFound, decision_id)
     }
 
     fn problem(reason: Reason, status: u16, missing_scope: &[String], decision_id: &str) -> Self {
@@ -102,6 +129,7 @@ fn title(status: u16) -> &'static str {
         404 => "Not Found",
         405 => "Method Not Allowed",
         411 => "Length Required",
+        413 => "Content Too Large",
         414 => "URI Too Long",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
@@ -126,7 +154,7 @@ mod tests {
     #[test]
     fn a_refused_token_learns_nothing_but_invalid_token() {
         let bodies: std::collections::BTreeSet<_> = [Reason::JwtExpired, Reason::JwtSignatureInvalid, Reason::AuthMalformed]
-            .map(|reason| Answer::denial(&Decision::denied(Denial::new(reason, "inner detail")), "id").body)
+            .map(|reason| Answer::denial(&Decision::denied(Denial::new(reason, "inner detail")), None, "id").body)
             .into();
         assert_eq!(bodies.len(), 1);
         assert!(!String::from_utf8(bodies.into_iter().next().unwrap()).unwrap().contains("inner"));
@@ -135,7 +163,7 @@ mod tests {
     #[test]
     fn every_denial_is_complete() {
         for reason in Reason::ALL.iter().filter(|r| r.status() >= 400) {
-            let answer = Answer::denial(&Decision::denied((*reason).into()), "id");
+            let answer = Answer::denial(&Decision::denied((*reason).into()), None, "id");
             assert_eq!(header(&answer, "content-length").unwrap(), answer.body.len().to_string());
             assert_eq!(header(&answer, "cache-control"), Some("no-store"));
             assert_eq!(header(&answer, "content-type"), Some("application/problem+json"));
@@ -159,19 +187,25 @@ mod tests {
             resource: String::new(),
             missing_scope: missing_scope.iter().map(|s| (*s).to_owned()).collect(),
         };
-        let anonymous =
-            Decision { identity: Identity::Anonymous, verdict: Some(verdict(&[])), outcome: Err(Reason::PolicyForbid.into()), status: 401 };
-        let answer = Answer::denial(&anonymous, "id");
+        let anonymous = Decision {
+            identity: Identity::Anonymous,
+            credentials: vec![],
+            verdict: Some(verdict(&[])),
+            outcome: Err(Reason::PolicyForbid.into()),
+            status: 401,
+        };
+        let answer = Answer::denial(&anonymous, None, "id");
         assert_eq!(header(&answer, "www-authenticate"), Some(r#"Bearer realm="cedargate""#));
         assert!(String::from_utf8_lossy(&answer.body).contains(r#""code":"unauthenticated""#));
         let scope = Decision {
             identity: Identity::Anonymous,
+            credentials: vec![],
             verdict: Some(verdict(&["a", "b"])),
             outcome: Err(Reason::PolicyInsufficientScope.into()),
             status: 403,
         };
         assert_eq!(
-            header(&Answer::denial(&scope, "id"), "www-authenticate"),
+            header(&Answer::denial(&scope, None, "id"), "www-authenticate"),
             Some(r#"Bearer realm="cedargate", error="insufficient_scope", scope="a b""#)
         );
     }

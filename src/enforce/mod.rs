@@ -7,6 +7,6 @@ mod forward;
 mod names;
 mod origin;
 
-pub use answer::{Answer, DECISION_ID};
+pub use answer::{Answer, Challenge, DECISION_ID};
 pub use forward::{Forwarded, Onward, forward, response_headers};
 pub use origin::{Destination, Origin, OriginError};

@@ -1,14 +1,23 @@
-//! The `Authorization` field: `Bearer`, one space, one token (RFC 6750, section 2.1).
+//! The `Authorization` field: `Bearer` (RFC 6750, section 2.1) or `DPoP` (RFC 9449, section 7.1), one space, one token.
 
 use crate::decision::{Denial, Reason};
 use crate::limits;
 
 /// Schemes that may be named in a record. Anything else might be a secret in the wrong place.
-const KNOWN_SCHEMES: [&str; 12] =
-    ["AWS4-HMAC-SHA256", "Basic", "Digest", "DPoP", "GNAP", "HOBA", "Mutual", "Negotiate", "NTLM", "OAuth", "PrivateToken", "vapid"];
+const KNOWN_SCHEMES: [&str; 11] =
+    ["AWS4-HMAC-SHA256", "Basic", "Digest", "GNAP", "HOBA", "Mutual", "Negotiate", "NTLM", "OAuth", "PrivateToken", "vapid"];
 
-/// The token of a bearer credential.
-pub(super) fn bearer(value: &[u8]) -> Result<&str, Denial> {
+/// How a token was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scheme {
+    /// `Bearer`: whoever has it may use it.
+    Bearer,
+    /// `DPoP`: with a proof of possession of its key.
+    Dpop,
+}
+
+/// The scheme and the token of the field.
+pub(super) fn read(value: &[u8]) -> Result<(Scheme, &str), Denial> {
     let malformed = |detail: &str| Err(Denial::new(Reason::AuthMalformed, detail));
     let (scheme, rest) = match value.iter().position(|b| *b == b' ').and_then(|at| value.split_at_checked(at)) {
         Some((scheme, rest)) => (scheme, rest.split_first().map(|(_, rest)| rest)),
@@ -17,13 +26,18 @@ pub(super) fn bearer(value: &[u8]) -> Result<&str, Denial> {
     if scheme.is_empty() || !scheme.iter().all(|b| is_tchar(*b)) {
         return malformed("no scheme");
     }
-    if !scheme.eq_ignore_ascii_case(b"Bearer") {
+    let sent = match scheme {
+        scheme if scheme.eq_ignore_ascii_case(b"Bearer") => Some(Scheme::Bearer),
+        scheme if scheme.eq_ignore_ascii_case(b"DPoP") => Some(Scheme::Dpop),
+        _ => None,
+    };
+    let Some(sent) = sent else {
         let known = KNOWN_SCHEMES.into_iter().find(|known| scheme.eq_ignore_ascii_case(known.as_bytes()));
         return Err(Denial::new(
             Reason::AuthSchemeUnsupported,
             known.map_or("another scheme".to_owned(), |name| format!("scheme `{name}`")),
         ));
-    }
+    };
     let Some(token) = rest.filter(|token| !token.is_empty()) else {
         return malformed("no token");
     };
@@ -31,7 +45,7 @@ pub(super) fn bearer(value: &[u8]) -> Result<&str, Denial> {
         return Err(Denial::new(Reason::JwtTooLarge, format!("the token has {} bytes", token.len())));
     }
     match std::str::from_utf8(token) {
-        Ok(text) if is_token68(token) => Ok(text),
+        Ok(text) if is_token68(token) => Ok((sent, text)),
         _ => malformed("not one token after the scheme"),
     }
 }
@@ -52,17 +66,17 @@ fn is_token68(token: &[u8]) -> bool {
 mod tests {
     use proptest::prelude::*;
 
-    use super::bearer;
+    use super::{Scheme, read};
     use crate::decision::Reason;
     use crate::limits;
 
     #[test]
     fn one_scheme_one_space_one_token() {
         for scheme in ["Bearer", "bearer", "BEARER", "bEaReR"] {
-            assert_eq!(bearer(format!("{scheme} a.b-c_~+/1==").as_bytes()), Ok("a.b-c_~+/1=="));
+            assert_eq!(read(format!("{scheme} a.b-c_~+/1==").as_bytes()), Ok((Scheme::Bearer, "a.b-c_~+/1==")));
         }
         let at_limit = "a".repeat(limits::TOKEN_BYTES);
-        assert_eq!(bearer(format!("Bearer {at_limit}").as_bytes()), Ok(at_limit.as_str()));
+        assert_eq!(read(format!("Bearer {at_limit}").as_bytes()), Ok((Scheme::Bearer, at_limit.as_str())));
     }
 
     #[test]
@@ -86,31 +100,31 @@ mod tests {
             "Bearer a\0",
             "B\u{e9}arer a",
         ] {
-            assert_eq!(bearer(value.as_bytes()).unwrap_err().reason, Reason::AuthMalformed, "{value:?}");
+            assert_eq!(read(value.as_bytes()).unwrap_err().reason, Reason::AuthMalformed, "{value:?}");
         }
-        assert_eq!(bearer(b"Bearer \xff").unwrap_err().reason, Reason::AuthMalformed);
+        assert_eq!(read(b"Bearer \xff").unwrap_err().reason, Reason::AuthMalformed);
     }
 
     #[test]
     fn another_scheme_is_told_apart_and_its_secret_is_not_recorded() {
-        for value in ["Basic YWxpY2U6c2VjcmV0", "dpop secret", "Negotiate", "BearerX secret", "secret", "Token secret", "Basic  secret"] {
-            let denial = bearer(value.as_bytes()).unwrap_err();
+        for value in ["Basic YWxpY2U6c2VjcmV0", "Negotiate", "BearerX secret", "secret", "Token secret", "Basic  secret"] {
+            let denial = read(value.as_bytes()).unwrap_err();
             assert_eq!(denial.reason, Reason::AuthSchemeUnsupported, "{value:?}");
             assert!(!denial.to_string().contains("secret") && !denial.to_string().contains("YWxp"), "{denial}");
         }
-        assert_eq!(bearer(b"basic x").unwrap_err().detail, "scheme `Basic`");
+        assert_eq!(read(b"basic x").unwrap_err().detail, "scheme `Basic`");
     }
 
     #[test]
     fn a_token_over_the_limit_is_too_large() {
         let value = format!("Bearer {}", "a".repeat(limits::TOKEN_BYTES + 1));
-        assert_eq!(bearer(value.as_bytes()).unwrap_err().reason, Reason::JwtTooLarge);
+        assert_eq!(read(value.as_bytes()).unwrap_err().reason, Reason::JwtTooLarge);
     }
 
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(value in proptest::collection::vec(any::<u8>(), 0..64)) {
-            let _ = bearer(&value);
+            let _ = read(&value);
         }
     }
 }

@@ -1,10 +1,10 @@
 //! The claims of a token whose signature verified: times, audience, and the issuer's mapping to an identity.
 
-use super::TokenIdentity;
 use super::issuers::{ClaimPaths, Issuer};
 use super::json::{Json, Object};
 use super::jwt::Token;
 use super::text;
+use super::{Confirmation, TokenIdentity};
 use crate::decision::{Denial, Reason, UnixTime};
 use crate::limits;
 
@@ -52,6 +52,9 @@ pub(super) fn identity(issuer: &Issuer, token: &Token<'_>, key_id: Option<&str>,
         amr: amr(claims)?,
         client_id,
         email: email(claims)?,
+        session_id: short(claims, "sid", limits::SHORT_CLAIM_BYTES)?,
+        confirmation: Confirmation::default(),
+        status: None,
     })
 }
 

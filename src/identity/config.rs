@@ -5,12 +5,13 @@ use std::ops::Range;
 
 use toml::de::DeTable;
 
-use super::PrincipalKind;
 use super::algorithm::Algorithm;
+use super::binding::{self, Required};
 use super::issuers::ClaimPaths;
-use super::jwt;
+use super::remote::{self, Remote};
+use super::status::{self, Lists};
 use super::table::{Found, Table};
-use super::text;
+use super::{DpopConfig, PrincipalKind, dpop, jwt, text};
 use crate::bundle::{Problem, Report};
 use crate::limits;
 
@@ -34,6 +35,9 @@ pub(super) struct IssuerConfig {
     pub(super) kind: PrincipalKind,
     pub(super) prefix: Found<String>,
     pub(super) claims: ClaimPaths,
+    pub(super) required: Required,
+    pub(super) lists: Lists,
+    pub(super) remote: Option<Remote>,
 }
 
 /// The claim whose values a mapping renames.
@@ -57,6 +61,8 @@ pub(super) struct MappingConfig {
 pub(super) struct Config {
     pub(super) issuers: Vec<IssuerConfig>,
     pub(super) mappings: Vec<MappingConfig>,
+    /// `[dpop]`, where the file has one.
+    pub(super) dpop: Option<DpopConfig>,
     /// Key files named by issuers that have other problems, so that these are not reported as unused as well.
     pub(super) named_files: BTreeSet<String>,
     /// Names of issuers that have other problems, likewise.
@@ -89,6 +95,7 @@ pub(super) fn read(file: &str, bytes: &[u8], report: &mut Report) -> Config {
     for mapping in root.tables("mapping", report) {
         config.mappings.extend(read_mapping(mapping, report));
     }
+    config.dpop = root.table("dpop", "`[dpop]`".to_owned(), report).map(|table| dpop::read(table, report));
     root.finish(report);
     config
 }
@@ -98,7 +105,6 @@ fn read_issuer(mut table: Table<'_>, config: &mut Config, report: &mut Report) {
         ("name", "a short name for policies and records, for example `name = \"corp\"`"),
         ("iss", "the exact `iss` of the issuer's tokens"),
         ("audience", "the `aud` that tokens for this API carry; without it a token made for another service would do"),
-        ("keys", "the files with the issuer's public keys, beside this file"),
     ] {
         table.require(key, help, report);
     }
@@ -110,7 +116,14 @@ fn read_issuer(mut table: Table<'_>, config: &mut Config, report: &mut Report) {
         }
         set(&table, "audience", values, |text| is_value(text).then(|| text.to_owned()), |_| VALUE.to_owned(), report)
     });
+    let remote = remote::read(&mut table, report);
+    if remote.is_none() {
+        table.require("keys", "the files with the issuer's public keys, beside this file", report);
+    }
     let keys = table.strings("keys", false, report).filter(|keys| not_empty(&table, "keys", keys, report));
+    // Sealed keys are optional beside published ones.
+    let none = || name.as_ref().filter(|_| remote.is_some()).map(|name| Found { value: Vec::new(), span: name.span.clone() });
+    let keys = keys.or_else(none);
     let algorithms = match table.strings("algorithms", false, report) {
         Some(names) => set(&table, "algorithms", names, Algorithm::from_name, algorithm_help, report),
         None => Some(BTreeSet::from(Algorithm::DEFAULT)),
@@ -141,6 +154,8 @@ fn read_issuer(mut table: Table<'_>, config: &mut Config, report: &mut Report) {
         None => name.as_ref().map(|name| Found { value: format!("{}/", name.value), span: name.span.clone() }),
     };
     let claims = read_claims(&mut table, report);
+    let required = binding::read(&mut table, report);
+    let lists = status::read(&mut table, report);
     config.names.extend(name.iter().map(|name| name.value.clone()));
     config.named_files.extend(keys.iter().flat_map(|keys| keys.value.iter().map(|key| key.value.clone())));
     table.finish(report);
@@ -160,6 +175,9 @@ fn read_issuer(mut table: Table<'_>, config: &mut Config, report: &mut Report) {
             kind,
             prefix,
             claims,
+            required,
+            lists,
+            remote,
         });
     }
 }

@@ -3,17 +3,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::algorithm::Algorithm;
+use super::binding::Required;
 use super::jwt::Token;
 use super::key::Key;
-use super::{Identity, PrincipalKind, authorization, claims, load, text};
+use super::remote::Remote;
+use super::status::Lists;
+use super::{DpopConfig, KeyNeed, PrincipalKind, Supply, TokenIdentity, claims, load, text};
+#[cfg(test)]
+use super::{Identity, authorization};
 use crate::bundle::{Bundle, Report};
 use crate::decision::{Denial, Reason, UnixTime};
+#[cfg(test)]
 use crate::request::Evidence;
 
 /// The issuers a gate trusts, with their public keys. Everything is parsed and checked; it is the same for every request.
 #[derive(Debug)]
 pub struct Issuers {
     by_iss: BTreeMap<String, Issuer>,
+    dpop: DpopConfig,
 }
 
 /// Where in the claims to look. A path has one name for each level.
@@ -51,6 +58,12 @@ pub(super) struct Issuer {
     pub(super) group_ids: BTreeMap<String, String>,
     pub(super) role_ids: BTreeMap<String, String>,
     pub(super) keys: Vec<Key>,
+    /// What its tokens must be bound to.
+    pub(super) required: Required,
+    /// Which status lists its tokens may name.
+    pub(super) lists: Lists,
+    /// Where more keys come from.
+    pub(super) remote: Option<Remote>,
 }
 
 impl Issuers {
@@ -59,8 +72,8 @@ impl Issuers {
         load::load(bundle, report)
     }
 
-    pub(super) fn new(issuers: impl Iterator<Item = Issuer>) -> Self {
-        Self { by_iss: issuers.map(|issuer| (issuer.iss.clone(), issuer)).collect() }
+    pub(super) fn new(issuers: impl Iterator<Item = Issuer>, dpop: DpopConfig) -> Self {
+        Self { by_iss: issuers.map(|issuer| (issuer.iss.clone(), issuer)).collect(), dpop }
     }
 
     /// How many issuers there are.
@@ -83,23 +96,42 @@ impl Issuers {
         self.by_iss.values().map(|issuer| issuer.keys.len()).sum()
     }
 
-    /// Verifies the evidence of one request.
+    /// What is asked of DPoP proofs.
+    pub fn dpop(&self) -> &DpopConfig {
+        &self.dpop
+    }
+
+    /// Whose fetched keys a token needs; `None` when a sealed key will do, or the issuer has no others.
+    pub(super) fn key_need(&self, token: &Token<'_>) -> Option<KeyNeed> {
+        let issuer = self.issuer_of(token).ok()?;
+        issuer.remote.as_ref()?;
+        let sealed = token.kid.is_some() && issuer.keys.iter().any(|key| key.kid == token.kid);
+        (!sealed).then(|| KeyNeed { issuer: issuer.name.clone(), kid: token.kid.clone() })
+    }
+
+    /// Verifies a token: issuer, algorithm, type, key, signature, claims.
     ///
     /// # Errors
-    /// A denial with an `auth.…` or `jwt.…` reason.
-    pub fn identify(&self, evidence: &Evidence, now: UnixTime) -> Result<Identity, Denial> {
-        let Evidence { authorization } = evidence;
-        let Some(authorization) = authorization else { return Ok(Identity::Anonymous) };
-        let token = Token::parse(authorization::bearer(authorization)?)?;
-        let issuer = self.issuer_of(&token)?;
-        issuer.allows(&token)?;
-        let key = issuer.key_for(&token)?;
+    /// A denial with a `jwt.…` reason, or `system.keys_stale`.
+    pub(super) fn verify(&self, token: &Token<'_>, supply: Supply<'_>, now: UnixTime) -> Result<(&Issuer, TokenIdentity), Denial> {
+        let issuer = self.issuer_of(token)?;
+        issuer.allows(token)?;
+        let key = issuer.key_for(token, supply)?;
         // SECURITY: nothing of the claims but `iss` is looked at before this line, and `iss` only to find the key.
         if !key.verify(token.algorithm, token.signing_input.as_bytes(), &token.signature) {
-            return Err(Denial::new(Reason::JwtSignatureInvalid, issuer.about(&token)));
+            return Err(Denial::new(Reason::JwtSignatureInvalid, issuer.about(token)));
         }
-        let identity = claims::identity(issuer, &token, key.kid.as_deref(), now)?;
-        Ok(Identity::Token(Box::new(identity)))
+        let identity = claims::identity(issuer, token, key.kid.as_deref(), now)?;
+        Ok((issuer, identity))
+    }
+
+    /// A bearer token alone, for tests.
+    #[cfg(test)]
+    pub(crate) fn identify(&self, evidence: &Evidence, now: UnixTime) -> Result<Identity, Denial> {
+        let Some(value) = &evidence.authorization else { return Ok(Identity::Anonymous) };
+        let (_, compact) = authorization::read(value)?;
+        let (_, identity) = self.verify(&Token::parse(compact)?, Supply::NotNeeded, now)?;
+        Ok(identity.into())
     }
 
     fn issuer_of(&self, token: &Token<'_>) -> Result<&Issuer, Denial> {
@@ -129,21 +161,30 @@ impl Issuer {
     }
 
     /// The key, among this issuer's only: by `kid` where the token has one, else the only one that could verify it.
-    fn key_for(&self, token: &Token<'_>) -> Result<&Key, Denial> {
+    fn key_for<'k>(&'k self, token: &Token<'_>, supply: Supply<'k>) -> Result<&'k Key, Denial> {
+        let fetched: &[Key] = match supply {
+            // SECURITY: a set that was fetched for one issuer never serves another.
+            Supply::Set(set) if set.issuer == self.name => &set.keys,
+            Supply::Set(_) | Supply::NotNeeded | Supply::Stale => &[],
+        };
+        let stale = matches!(supply, Supply::Stale) && self.remote.is_some();
+        let unknown = |reason| if stale { Reason::SystemKeysStale } else { reason };
+        // Sealed keys come first, so that a fetched one cannot take the name of one of them.
+        let mut keys = self.keys.iter().chain(fetched);
         if let Some(kid) = &token.kid {
             // SECURITY: `kid` is unique within an issuer, and a `kid` that is not found is not guessed around.
-            let key = self.keys.iter().find(|key| key.kid.as_ref() == Some(kid));
-            let key = key.ok_or_else(|| Denial::new(Reason::JwtKeyUnknown, self.about(token)))?;
+            let key = keys.find(|key| key.kid.as_ref() == Some(kid));
+            let key = key.ok_or_else(|| Denial::new(unknown(Reason::JwtKeyUnknown), self.about(token)))?;
             return match key.accepts(token.algorithm) {
                 true => Ok(key),
                 false => Err(Denial::new(Reason::JwtAlgorithmMismatch, self.about(token))),
             };
         }
-        let mut candidates = self.keys.iter().filter(|key| key.accepts(token.algorithm));
+        let mut candidates = keys.filter(|key| key.accepts(token.algorithm));
         match (candidates.next(), candidates.next()) {
-            (Some(key), None) => Ok(key),
+            (Some(key), None) if !stale => Ok(key),
+            (Some(_), None) | (None, _) => Err(Denial::new(unknown(Reason::JwtKeyUnknown), self.about(token))),
             (Some(_), Some(_)) => Err(Denial::new(Reason::JwtKeyAmbiguous, self.about(token))),
-            (None, _) => Err(Denial::new(Reason::JwtKeyUnknown, self.about(token))),
         }
     }
 }

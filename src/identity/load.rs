@@ -6,7 +6,7 @@ use super::config::{self, Config, IssuerConfig, MappedClaim, MappingConfig};
 use super::issuers::{Issuer, Issuers};
 use super::jwk::{self, KeyFile};
 use super::key::{Key, KeyProblem};
-use super::{pem, text};
+use super::{Mtls, pem, text};
 use crate::bundle::{Bundle, Problem, Report};
 use crate::limits;
 
@@ -24,11 +24,14 @@ pub(super) fn load(bundle: &Bundle, report: &mut Report) -> Option<Issuers> {
     }
     let mut loader = Loader { key_files: &key_files, issuers: Vec::new(), mappings: Vec::new(), report: &mut own };
     let mut named = BTreeSet::new();
+    let mut dpop = None;
     for folder in FOLDERS {
         let file = format!("{folder}{CONFIG}");
         if let Some(bytes) = bundle.get(&file) {
             let config = config::read(&file, bytes, loader.report);
             named.extend(config.named_files.iter().map(|name| format!("{folder}{name}")));
+            // The development folder only adds issuers.
+            dpop = dpop.or_else(|| config.dpop.clone());
             loader.add(folder, &file, config);
         }
     }
@@ -41,7 +44,7 @@ pub(super) fn load(bundle: &Bundle, report: &mut Report) -> Option<Issuers> {
     for problem in own.problems() {
         report.add(problem.clone());
     }
-    own.is_empty().then(|| Issuers::new(issuers.into_iter().map(|placed| placed.issuer)))
+    own.is_empty().then(|| Issuers::new(issuers.into_iter().map(|placed| placed.issuer), dpop.unwrap_or_default()))
 }
 
 /// The keys of each file, and whether all of it could be read.
@@ -50,7 +53,7 @@ type KeyFiles<'a> = BTreeMap<&'a str, (Vec<Key>, bool)>;
 /// Reads every key file once, whoever names it, and reports what does not belong into `keys/`.
 fn read_key_files<'a>(bundle: &'a Bundle, report: &mut Report) -> KeyFiles<'a> {
     let mut files = BTreeMap::new();
-    for (path, bytes) in bundle.iter().filter(|(path, _)| path.starts_with("keys/")) {
+    for (path, bytes) in bundle.iter().filter(|(path, _)| path.starts_with("keys/") && !Mtls::owns(path)) {
         let name = FOLDERS.iter().filter_map(|folder| path.strip_prefix(folder)).find(|name| !name.contains('/'));
         let file = match name {
             Some(CONFIG) => continue,
@@ -114,7 +117,7 @@ struct Loader<'a> {
 
 impl Loader<'_> {
     fn add(&mut self, folder: &str, file: &str, config: Config) {
-        let Config { issuers, mappings, names, named_files: _ } = config;
+        let Config { issuers, mappings, names, named_files: _, dpop: _ } = config;
         let first = self.issuers.len();
         for config in issuers {
             let keys = self.keys(folder, file, &config);
@@ -133,6 +136,9 @@ impl Loader<'_> {
                 group_ids: BTreeMap::new(),
                 role_ids: BTreeMap::new(),
                 keys,
+                required: config.required,
+                lists: config.lists.clone(),
+                remote: config.remote.clone(),
             };
             self.issuers.push(Placed { file: file.to_owned(), config, issuer });
         }
@@ -193,7 +199,8 @@ impl Loader<'_> {
         }
         let usable = |key: &Key| config.algorithms.iter().any(|algorithm| key.accepts(*algorithm));
         // Not where a key file has problems of its own: these are what is to be mended.
-        if all_read && !keys.iter().any(usable) {
+        let published = config.remote.is_some() && keys.is_empty();
+        if all_read && !published && !keys.iter().any(usable) {
             let kinds: BTreeSet<_> =
                 keys.iter().map(|key| key.pinned.map_or(key.material.key_type().to_string(), |p| p.name().to_owned())).collect();
             let allowed: Vec<_> = config.algorithms.iter().map(|algorithm| algorithm.name()).collect();

@@ -5,34 +5,98 @@
 
 mod algorithm;
 mod authorization;
+mod binding;
 mod claims;
 mod config;
+mod credentials;
 mod crypto;
 mod curve;
+mod deployment;
+mod dpop;
 mod issuers;
 mod json;
 mod jwk;
 mod jwt;
 mod key;
 mod load;
+mod mtls;
 mod pem;
+mod remote;
+mod revocation;
 pub mod signing;
+mod status;
 mod table;
 #[cfg(test)]
 mod tests;
 mod text;
+mod url;
 
+use crate::bundle::Digest;
 use crate::decision::UnixTime;
 
+pub use credentials::{Answers, Credential, CredentialKind, Fate, KeyNeed, Presented, Questions, Revocations, Verified, verify};
+pub use deployment::{Deployment, PublicUrl, Secret};
+pub use dpop::{DpopConfig, ProofUse};
 pub use issuers::Issuers;
+pub use mtls::{Chain, Mtls};
+pub use remote::{KeySet, Supply};
+pub use revocation::Lookup;
+pub use status::StatusReference;
+pub use url::Url;
 
 /// Who is asking.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Identity {
     /// No credential was presented.
     Anonymous,
-    /// A bearer token that verified.
-    Token(Box<TokenIdentity>),
+    /// A token that verified names the principal.
+    Token {
+        /// The token.
+        token: Box<TokenIdentity>,
+        /// A client certificate that verified and came with it.
+        certificate: Option<Box<CertificateIdentity>>,
+    },
+    /// A client certificate that verified names the principal.
+    Certificate {
+        /// The certificate.
+        certificate: Box<CertificateIdentity>,
+        /// A token that verified and came with it.
+        token: Option<Box<TokenIdentity>>,
+    },
+}
+
+impl From<TokenIdentity> for Identity {
+    /// A token alone.
+    fn from(token: TokenIdentity) -> Self {
+        Self::Token { token: Box::new(token), certificate: None }
+    }
+}
+
+impl From<CertificateIdentity> for Identity {
+    /// A client certificate alone.
+    fn from(certificate: CertificateIdentity) -> Self {
+        Self::Certificate { certificate: Box::new(certificate), token: None }
+    }
+}
+
+impl Identity {
+    /// The token that verified, whoever names the principal.
+    pub fn token(&self) -> Option<&TokenIdentity> {
+        match self {
+            Self::Anonymous => None,
+            Self::Token { token, .. } => Some(token),
+            Self::Certificate { token, .. } => token.as_deref(),
+        }
+    }
+
+    /// The client certificate that verified, whoever names the principal.
+    pub fn certificate(&self) -> Option<&CertificateIdentity> {
+        match self {
+            Self::Anonymous => None,
+            Self::Token { certificate, .. } => certificate.as_deref(),
+            Self::Certificate { certificate, .. } => Some(certificate),
+        }
+    }
 }
 
 /// The Cedar entity type an issuer's tokens stand for.
@@ -85,4 +149,69 @@ pub struct TokenIdentity {
     pub client_id: Option<String>,
     /// `email`, only when `email_verified` is `true`.
     pub email: Option<String>,
+    /// `sid`: the session at the identity provider.
+    pub session_id: Option<String>,
+    /// `cnf`: what the token is bound to.
+    pub confirmation: Confirmation,
+    /// `status.status_list`: where the token's status stands.
+    pub status: Option<StatusReference>,
+}
+
+/// What a token is bound to (RFC 7800). Empty for a bearer token.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Confirmation {
+    /// `x5t#S256`: SHA-256 of the client certificate (RFC 8705, section 3.1).
+    pub certificate: Option<Digest>,
+    /// `jkt`: SHA-256 thumbprint of the proof key (RFC 9449, section 6.1; RFC 7638).
+    pub key: Option<Digest>,
+}
+
+/// The kinds of name a certificate can give its holder, as in `names` of `keys/mtls.toml`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NameKind {
+    /// A SPIFFE id: the one URI of the subject alternative name.
+    Spiffe,
+    /// The DNS name of the subject alternative name.
+    Dns,
+    /// The e-mail address of the subject alternative name.
+    Email,
+    /// The subject.
+    Subject,
+}
+
+/// What a verified client certificate says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateIdentity {
+    /// The name in `keys/mtls.toml` of the trust anchor its path ends at.
+    pub anchor: String,
+    /// The Cedar entity id: a SPIFFE id, or the anchor's prefix and `dns:`, `email:` or `subject:` with the name.
+    pub principal: String,
+    /// The kind of name that became the principal.
+    pub named_by: NameKind,
+    /// The subject (RFC 4514).
+    pub subject: String,
+    /// The issuer (RFC 4514).
+    pub issuer: String,
+    /// SHA-256 of the issuer's name in DER: what revocation by issuer and serial goes by.
+    pub issuer_digest: Digest,
+    /// The serial number: lower-case hexadecimal digits without leading zeros.
+    pub serial: String,
+    /// DNS names of the subject alternative name, lower case. Sorted, unique, like the other three.
+    pub dns_names: Vec<String>,
+    /// E-mail addresses.
+    pub emails: Vec<String>,
+    /// URIs.
+    pub uris: Vec<String>,
+    /// IP addresses.
+    pub ip_addresses: Vec<String>,
+    /// The SPIFFE id, when it has one that keeps the X509-SVID rules.
+    pub spiffe_id: Option<String>,
+    /// SHA-256 of the certificate.
+    pub fingerprint: Digest,
+    /// SHA-256 of its `SubjectPublicKeyInfo`.
+    pub spki_fingerprint: Digest,
+    /// Start of its validity.
+    pub not_before: UnixTime,
+    /// End of its validity.
+    pub not_after: UnixTime,
 }

@@ -210,6 +210,9 @@ pub(super) fn sample_token(kind: PrincipalKind, full: bool) -> TokenIdentity {
         amr: list("pwd"),
         client_id: full.then(|| text("client")),
         email: full.then(|| text("user@sample.invalid")),
+        session_id: None,
+        confirmation: crate::identity::Confirmation::default(),
+        status: None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! `policies/` to a [`PolicyStore`]: all problems at once.
 
 use super::store::Question;
-use super::{PolicyStore, context, lints, policies, routes_file, schema, statics};
+use super::{PolicyStore, Purpose, context, lints, policies, routes_file, schema, statics};
 use crate::bundle::{Bundle, Problem, Report, nearest};
 use crate::identity::{Identity, PrincipalKind};
 use crate::request::Method;
@@ -57,7 +57,7 @@ fn unknown_files(bundle: &Bundle, report: &mut Report) {
 /// Asks a few questions and forgets the answers: what Cedar makes at first use (its extensions, the patterns for dates
 /// and addresses) is made now, and so is part of the sealed memory.
 fn warm_up(store: &PolicyStore) {
-    let sample = |kind| Identity::Token(Box::new(context::sample_token(kind, true)));
+    let sample = |kind| Identity::from(context::sample_token(kind, true));
     let identities = [Identity::Anonymous, sample(PrincipalKind::User), sample(PrincipalKind::Workload)];
     let paths = store.routes.iter().map(|route| route.template.sample()).take(16).chain([vec![]]);
     for segments in paths {
@@ -71,7 +71,7 @@ fn warm_up(store: &PolicyStore) {
                 client: Some(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)),
                 headers: &[],
             };
-            let _forgotten = store.ask(question, identity, context::SAMPLE_TIME);
+            let _forgotten = store.ask(question, identity, Purpose::Request, context::SAMPLE_TIME);
         }
     }
 }

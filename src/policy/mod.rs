@@ -32,6 +32,15 @@ pub struct PolicyRef {
     pub control: Option<String>,
 }
 
+/// What a request asks Cedar for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// What its method and path stand for, by the route map.
+    Request,
+    /// `Action::"revoke"` on its path: to change the revocation list.
+    Revoke,
+}
+
 /// What Cedar answered, with what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {

@@ -48,7 +48,8 @@ impl Names {
     pub(super) fn principal(&self, identity: &Identity) -> EntityUid {
         match identity {
             Identity::Anonymous => uid(&self.anonymous, ANONYMOUS_ID),
-            Identity::Token(token) => match token.kind {
+            Identity::Certificate { certificate, .. } => uid(&self.workload, &certificate.principal),
+            Identity::Token { token, .. } => match token.kind {
                 PrincipalKind::User => uid(&self.user, &token.principal),
                 PrincipalKind::Workload => uid(&self.workload, &token.principal),
             },

@@ -264,7 +264,7 @@ impl Checker<'_> {
             for full in [true, false] {
                 let token = sample_token(kind, full);
                 let parents = [names::uid(&names.group, "sample"), names::uid(&names.role, "sample")];
-                let uid = names.principal(&Identity::Token(Box::new(token.clone())));
+                let uid = names.principal(&Identity::from(token.clone()));
                 match Entity::new_with_tags(uid, context::principal(&token), parents, []) {
                     Ok(entity) => samples.push((name, entity)),
                     Err(error) => self.report.add(Problem::new(FILE, "schema.principal", error.to_string())),

@@ -11,7 +11,7 @@ use super::names::{self, Names};
 use super::routes::Routes;
 use super::schema::Action;
 use super::statics::Statics;
-use super::{PolicyRef, Verdict, load};
+use super::{PolicyRef, Purpose, Verdict, load};
 use crate::bundle::{Bundle, Report};
 use crate::decision::UnixTime;
 use crate::identity::{Identity, TokenIdentity};
@@ -49,8 +49,8 @@ pub(super) struct Question<'a> {
 
 impl<'a> From<&'a Facts> for Question<'a> {
     fn from(facts: &'a Facts) -> Self {
-        // The port, the raw query and the trace are no part of a decision.
-        let Facts { method, https, host, port: _, path, query: _, parameters, client, headers, trace: _ } = facts;
+        // The port, the raw query, the peer and the trace are no part of a decision.
+        let Facts { method, https, host, port: _, path, query: _, parameters, client, headers, peer: _, trace: _ } = facts;
         Self { method: *method, https: *https, host, segments: path.segments(), parameters, client: *client, headers }
     }
 }
@@ -85,17 +85,20 @@ impl PolicyStore {
     }
 
     /// Asks Cedar. Never panics; what cannot be asked becomes an error of the verdict.
-    pub fn authorize(&self, facts: &Facts, identity: &Identity, now: UnixTime) -> Verdict {
-        self.ask(Question::from(facts), identity, now)
+    pub fn authorize(&self, facts: &Facts, identity: &Identity, purpose: Purpose, now: UnixTime) -> Verdict {
+        self.ask(Question::from(facts), identity, purpose, now)
     }
 
-    pub(super) fn ask(&self, question: Question<'_>, identity: &Identity, now: UnixTime) -> Verdict {
-        let token = match identity {
-            Identity::Anonymous => None,
-            Identity::Token(token) => Some(&**token),
+    pub(super) fn ask(&self, question: Question<'_>, identity: &Identity, purpose: Purpose, now: UnixTime) -> Verdict {
+        let token = identity.token();
+        // The gate's own endpoints are not the team's resources: no route gives them another name.
+        let route = self.routes.find(question.segments).filter(|_| purpose == Purpose::Request);
+        let name = match purpose {
+            Purpose::Revoke => "revoke",
+            Purpose::Request => {
+                route.and_then(|route| route.actions.get(&question.method)).map_or(question.method.as_str(), String::as_str)
+            }
         };
-        let route = self.routes.find(question.segments);
-        let name = route.and_then(|route| route.actions.get(&question.method)).map_or(question.method.as_str(), String::as_str);
         let paths = entities::path_ids(question.segments);
         let path = paths.as_ref().ok().and_then(|ids| ids.last()).map_or("/", String::as_str);
         let typed = route.and_then(|route| route.entity(question.segments));

@@ -24,6 +24,12 @@ pub(super) fn read(authority: Option<&str>, host: Option<&[u8]>, https: bool) ->
     }
 }
 
+/// Reads `host [":" port]`: lower-case host, and the port where it is not the scheme's own.
+pub fn parse_authority(text: &str, https: bool) -> Option<(String, Option<u16>)> {
+    let (host, port) = parse(text, "the authority").ok()?;
+    Some((host, port.filter(|port| *port != if https { 443 } else { 80 })))
+}
+
 fn text(bytes: &[u8]) -> Result<&str, Denial> {
     std::str::from_utf8(bytes).map_err(|_| Denial::new(Reason::RequestHostInvalid, "`Host` is not text"))
 }

@@ -21,6 +21,11 @@ pub(super) fn address(peer: Option<&[u8]>, headers: &[(String, Vec<u8>)], proxie
     parse(entry).map(Some).ok_or_else(|| invalid("the entry of `x-forwarded-for` that counts is not an address"))
 }
 
+/// The address of who holds the connection, where the runtime tells it.
+pub(super) fn peer(peer: Option<&[u8]>) -> Option<IpAddr> {
+    peer.and_then(parse)
+}
+
 /// Reads `ip`, `ip:port`, `[v6]` or `[v6]:port`. An IPv4 address in IPv6 clothes is the IPv4 address: a rule about
 /// `10.0.0.0/8` must see `::ffff:10.0.0.1`.
 fn parse(bytes: &[u8]) -> Option<IpAddr> {

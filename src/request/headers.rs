@@ -7,6 +7,7 @@ use crate::limits;
 #[derive(Debug, Default)]
 pub(super) struct Fields<'a> {
     authorization: Occurrence<'a>,
+    dpop: Occurrence<'a>,
     host: Occurrence<'a>,
     content_length: Occurrence<'a>,
     traceparent: Occurrence<'a>,
@@ -79,6 +80,8 @@ impl<'a> Fields<'a> {
         // that field twice. Values the gate itself believes are read from the exact names only.
         if same(name, "authorization") {
             self.authorization.add(value);
+        } else if same(name, "dpop") {
+            self.dpop.add(value);
         } else if same(name, "host") {
             self.host.add(value);
         } else if same(name, "content-length") {
@@ -107,6 +110,7 @@ impl<'a> Fields<'a> {
         let list = self.content_length.once().is_some_and(|value| value.contains(&b','));
         for (occurrence, reason) in [
             (self.authorization, Reason::RequestAuthorizationRepeated),
+            (self.dpop, Reason::RequestDpopRepeated),
             (self.host, Reason::RequestHostRepeated),
             (if list { Occurrence::Repeated } else { self.content_length }, Reason::RequestContentLengthRepeated),
         ] {
@@ -141,6 +145,11 @@ impl<'a> Fields<'a> {
     /// `Authorization`, whole.
     pub(super) fn authorization(&self) -> Option<&'a [u8]> {
         self.authorization.once()
+    }
+
+    /// `DPoP`, whole.
+    pub(super) fn dpop(&self) -> Option<&'a [u8]> {
+        self.dpop.once()
     }
 
     /// `Host`, whole.

@@ -15,6 +15,7 @@ mod trace;
 use std::fmt;
 use std::net::IpAddr;
 
+pub use authority::parse_authority;
 pub use path::Path;
 pub use read::read;
 pub use trace::TraceContext;
@@ -96,6 +97,8 @@ pub struct Facts {
     pub parameters: Vec<(String, String)>,
     /// The address of the client; `None` when the runtime does not tell.
     pub client: Option<IpAddr>,
+    /// The address of who holds the connection to the gate, whatever proxies say; `None` when the runtime does not tell.
+    pub peer: Option<IpAddr>,
     /// Every header field as it arrived, names in lower case; [`crate::enforce`] chooses what the origin sees.
     pub headers: Vec<(String, Vec<u8>)>,
     /// The W3C trace context, when a valid one arrived.
@@ -126,10 +129,14 @@ impl Facts {
 pub struct Evidence {
     /// The whole value of `Authorization`.
     pub authorization: Option<Vec<u8>>,
+    /// The whole value of `DPoP`.
+    pub dpop: Option<Vec<u8>>,
 }
 
 impl fmt::Debug for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Evidence").field("authorization", &self.authorization.as_ref().map(|_| "…")).finish()
+        let Self { authorization, dpop } = self;
+        let hidden = |value: &Option<Vec<u8>>| value.as_ref().map(|_| "…");
+        f.debug_struct("Evidence").field("authorization", &hidden(authorization)).field("dpop", &hidden(dpop)).finish()
     }
 }

@@ -49,10 +49,10 @@ fn made(project: &Path, args: &[&str]) -> miette::Result<String> {
 }
 
 fn verify(project: &Path, dev: bool, token: &str, now: UnixTime) -> Result<TokenIdentity, String> {
-    let evidence = Evidence { authorization: Some(format!("Bearer {token}").into_bytes()) };
+    let evidence = Evidence { authorization: Some(format!("Bearer {token}").into_bytes()), dpop: None };
     match issuers(&bundle(project, dev)).identify(&evidence, now) {
-        Ok(Identity::Token(identity)) => Ok(*identity),
-        Ok(Identity::Anonymous) => Err("anonymous".to_owned()),
+        Ok(Identity::Token { token, .. }) => Ok(*token),
+        Ok(_) => Err("anonymous".to_owned()),
         Err(denial) => Err(denial.reason.code().to_owned()),
     }
 }

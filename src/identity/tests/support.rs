@@ -137,10 +137,10 @@ pub(super) fn with(more: &str, keys: &[Value]) -> Issuers {
 }
 
 pub(super) fn identify(issuers: &Issuers, token: &str, now: i64) -> Result<TokenIdentity, Denial> {
-    let evidence = Evidence { authorization: Some(format!("Bearer {token}").into_bytes()) };
+    let evidence = Evidence { authorization: Some(format!("Bearer {token}").into_bytes()), dpop: None };
     match issuers.identify(&evidence, UnixTime(now))? {
-        Identity::Token(identity) => Ok(*identity),
-        Identity::Anonymous => panic!("a token never gives anonymous"),
+        Identity::Token { token, .. } => Ok(*token),
+        _ => panic!("a token never gives anything else"),
     }
 }
 

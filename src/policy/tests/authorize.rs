@@ -259,7 +259,7 @@ fn most_groups_and_segments_are_no_trouble() {
     caller.groups = groups;
     let mut asking = Asking::new("GET", "/");
     asking.segments = vec!["s".to_owned(); 64];
-    assert!(asking.ask(&store, &Identity::Token(Box::new(caller))).allow);
+    assert!(asking.ask(&store, &Identity::from(caller)).allow);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::{Asking, WEDNESDAY, bundle, ids, load, user};
 use crate::identity::Identity;
+use crate::policy::Purpose;
 use crate::request::{Facts, Proxies, RawRequest, read};
 
 fn facts(method: &str, path_with_query: &str, headers: &[(&str, &str)]) -> Facts {
@@ -20,7 +21,7 @@ fn facts_are_asked_about_as_they_are() {
     let store = load(&bundle());
     let alice = user("alice", &["readers", "writers"], &["documents.write"]);
     for (method, path) in [("GET", "/api/documents/1"), ("DELETE", "/api/orders/41"), ("GET", "/"), ("PUT", "/api/documents/4")] {
-        let verdict = store.authorize(&facts(method, path, &[]), &alice, WEDNESDAY);
+        let verdict = store.authorize(&facts(method, path, &[]), &alice, Purpose::Request, WEDNESDAY);
         assert_eq!(verdict, Asking::new(method, path).ask(&store, &alice));
     }
 }
@@ -29,16 +30,17 @@ fn facts_are_asked_about_as_they_are() {
 fn a_resource_is_known_by_its_decoded_id() {
     let store = load(&bundle());
     let anonymous = Identity::Anonymous;
-    let verdict = store.authorize(&facts("GET", "/%61pi/documents/%33?x=%33", &[]), &anonymous, WEDNESDAY);
+    let verdict = store.authorize(&facts("GET", "/%61pi/documents/%33?x=%33", &[]), &anonymous, Purpose::Request, WEDNESDAY);
     assert_eq!((ids(&verdict), verdict.resource.as_str()), (vec!["public.documents"], r#"Gate::Document::"3""#));
-    let verdict = store.authorize(&facts("GET", "/api/documents/%223%22", &[]), &anonymous, WEDNESDAY);
+    let verdict = store.authorize(&facts("GET", "/api/documents/%223%22", &[]), &anonymous, Purpose::Request, WEDNESDAY);
     assert_eq!((verdict.allow, verdict.resource.as_str()), (false, r#"Gate::Document::"\"3\"""#));
 }
 
 #[test]
 fn a_context_header_sent_twice_denies() {
     let store = load(&bundle());
-    let ask = |headers: &[(&str, &str)]| store.authorize(&facts("GET", "/health", headers), &Identity::Anonymous, WEDNESDAY);
+    let ask =
+        |headers: &[(&str, &str)]| store.authorize(&facts("GET", "/health", headers), &Identity::Anonymous, Purpose::Request, WEDNESDAY);
     assert!(ask(&[("x-request-purpose", "a")]).allow);
     assert!(ask(&[("x-other", "a"), ("x-other", "b")]).allow);
     let twice = ask(&[("x-request-purpose", "a"), ("x-request-purpose", "a")]);
@@ -70,7 +72,7 @@ fn cost_of_a_decision() {
         let loaded = start.elapsed();
         let start = Instant::now();
         for _ in 0..5_000 {
-            assert!(store.authorize(&asked, &alice, WEDNESDAY).allow);
+            assert!(store.authorize(&asked, &alice, Purpose::Request, WEDNESDAY).allow);
         }
         costs.insert(entities, (loaded, start.elapsed() / 5_000));
     }

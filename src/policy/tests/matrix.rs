@@ -31,7 +31,7 @@ fn identities() -> Vec<(&'static str, Identity)> {
     let workload = {
         let mut token = token("indexer", &[], &["documents.read"]);
         token.kind = PrincipalKind::Workload;
-        Identity::Token(Box::new(token))
+        Identity::from(token)
     };
     vec![
         ("anonymous", Identity::Anonymous),

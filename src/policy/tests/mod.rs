@@ -10,7 +10,7 @@ use std::path::Path;
 
 use super::context::sample_token;
 use super::store::Question;
-use super::{PolicyStore, Verdict};
+use super::{PolicyStore, Purpose, Verdict};
 use crate::bundle::{Bundle, Report};
 use crate::decision::UnixTime;
 use crate::identity::{Identity, PrincipalKind, TokenIdentity};
@@ -73,7 +73,7 @@ pub(super) fn token(subject: &str, groups: &[&str], scopes: &[&str]) -> TokenIde
 }
 
 pub(super) fn user(subject: &str, groups: &[&str], scopes: &[&str]) -> Identity {
-    Identity::Token(Box::new(token(subject, groups, scopes)))
+    Identity::from(token(subject, groups, scopes))
 }
 
 /// A request that can be changed bit by bit.
@@ -124,7 +124,7 @@ impl Asking {
             client: self.client.map(|client| client.parse().unwrap()),
             headers: &self.headers,
         };
-        store.ask(question, identity, self.now)
+        store.ask(question, identity, Purpose::Request, self.now)
     }
 }
 

@@ -9,6 +9,7 @@ use super::{bundle, load, token};
 use crate::decision::UnixTime;
 use crate::identity::{Identity, PrincipalKind};
 use crate::policy::PolicyStore;
+use crate::policy::Purpose;
 use crate::policy::store::Question;
 use crate::request::Method;
 
@@ -38,7 +39,7 @@ fn identity() -> impl Strategy<Value = Identity> {
         token.email = acr.clone();
         token.client_id = acr.clone();
         token.acr = acr;
-        Identity::Token(Box::new(token))
+        Identity::from(token)
     });
     prop_oneof![1 => Just(Identity::Anonymous), 4 => tokens]
 }
@@ -60,8 +61,8 @@ proptest! {
     ) {
         let headers: Vec<(String, Vec<u8>)> = purpose.into_iter().map(|value| ("x-request-purpose".to_owned(), value)).collect();
         let question = Question { method, https, host: &host, segments: &segments, parameters: &parameters, client, headers: &headers };
-        let verdict = STORE.ask(question, &identity, UnixTime(now));
-        prop_assert_eq!(&verdict, &STORE.ask(question, &identity, UnixTime(now)));
+        let verdict = STORE.ask(question, &identity, Purpose::Request, UnixTime(now));
+        prop_assert_eq!(&verdict, &STORE.ask(question, &identity, Purpose::Request, UnixTime(now)));
         // Only what cannot be asked is an error: the sample policies themselves never fail.
         let asked = segments.iter().all(|segment| !segment.is_empty() && !segment.contains('/'))
             && (0..=253_402_300_799).contains(&now)

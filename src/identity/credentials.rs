@@ -1,0 +1,296 @@
+//! All credentials of one request together: read, verified, held against what the store says, and made one identity.
+//!
+//! Three steps, so that a shell can fetch between them what only it can fetch: [`Presented`] says whose keys are needed,
+//! [`Verified`] says what has to be asked, [`Verified::settle`] takes the answers. All three are pure.
+
+use std::collections::BTreeMap;
+
+use super::authorization::{self, Scheme};
+use super::dpop::{self, ProofUse};
+use super::jwt::Token;
+use super::mtls::Arrival;
+use super::remote::Supply;
+use super::revocation::{self, Lookup};
+use super::status::StatusReference;
+use super::{CertificateIdentity, Deployment, Identity, TokenIdentity, binding};
+use crate::bundle::Gate;
+use crate::decision::{Denial, Reason, UnixTime};
+use crate::request::{Evidence, Facts};
+
+/// The kinds of credential a request can carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CredentialKind {
+    /// An access token in `Authorization`.
+    Token,
+    /// A DPoP proof.
+    Proof,
+    /// A client certificate.
+    Certificate,
+}
+
+impl CredentialKind {
+    /// As in records.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Proof => "dpop_proof",
+            Self::Certificate => "certificate",
+        }
+    }
+}
+
+/// What became of one credential.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// It verified, and nothing the gate asked about it spoke against it.
+    Verified,
+    /// It was refused.
+    Refused(Denial),
+    /// It was not looked at, for this reason.
+    Ignored(&'static str),
+}
+
+/// One credential a request carried, and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credential {
+    /// Which.
+    pub kind: CredentialKind,
+    /// What became of it.
+    pub fate: Fate,
+}
+
+/// The credentials of a request, taken apart and not believed.
+pub struct Presented<'a> {
+    token: Option<Result<(Scheme, Token<'a>), Denial>>,
+    proof: Option<&'a [u8]>,
+}
+
+/// Whose keys a token needs beside the sealed ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyNeed {
+    /// The issuer's name in `keys/issuers.toml`.
+    pub issuer: String,
+    /// The `kid` of the token.
+    pub kid: Option<String>,
+}
+
+impl<'a> Presented<'a> {
+    /// Takes the credentials apart; what is malformed is kept as its denial.
+    pub fn read(evidence: &'a Evidence) -> Self {
+        let Evidence { authorization, dpop } = evidence;
+        let token = authorization.as_deref().map(|value| {
+            let (scheme, compact) = authorization::read(value)?;
+            Ok((scheme, Token::parse(compact)?))
+        });
+        Self { token, proof: dpop.as_deref() }
+    }
+
+    /// Whose fetched keys the token needs; `None` when a sealed key will do, or no issuer is known for it.
+    pub fn key_need(&self, gate: &Gate) -> Option<KeyNeed> {
+        let (_, token) = self.token.as_ref()?.as_ref().ok()?;
+        gate.issuers().key_need(token)
+    }
+}
+
+/// What the shell must ask before a verified identity counts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Questions {
+    /// Entries of the revocation list, by their keys in the store.
+    pub revocations: Vec<Lookup>,
+    /// The status list a token names.
+    pub status: Option<StatusReference>,
+    /// The use of a DPoP proof, to be remembered and compared.
+    pub proof: Option<ProofUse>,
+}
+
+impl Questions {
+    /// Whether there is nothing to ask.
+    pub fn is_empty(&self) -> bool {
+        self.revocations.is_empty() && self.status.is_none() && self.proof.is_none()
+    }
+}
+
+/// What the shell found out.
+#[derive(Debug, Clone, Default)]
+pub struct Answers {
+    /// The revocation list.
+    pub revocations: Revocations,
+    /// The status of the token (0 is valid), or why it could not be told.
+    pub status: Option<Result<u8, Denial>>,
+    /// Whether this was the first use of the proof, or why that could not be told.
+    pub first_use: Option<Result<bool, Denial>>,
+}
+
+/// What is known of the revocation list.
+#[derive(Debug, Clone, Default)]
+pub enum Revocations {
+    /// The deployment has no store: nothing can be revoked.
+    #[default]
+    NoStore,
+    /// What the store holds under each key that was asked for; `None` for nothing.
+    Known(BTreeMap<String, Option<Vec<u8>>>),
+    /// The store could not be asked.
+    Unavailable(String),
+}
+
+/// What verification found, before the answers.
+#[derive(Debug)]
+pub struct Verified {
+    identity: Result<Identity, Denial>,
+    credentials: Vec<Credential>,
+    questions: Questions,
+}
+
+/// Verifies what was presented. Every credential is looked at, so that the record can say what became of each; one that is
+/// refused refuses the request.
+pub fn verify(
+    gate: &Gate,
+    facts: &Facts,
+    presented: &Presented<'_>,
+    deployment: &Deployment,
+    supply: Supply<'_>,
+    now: UnixTime,
+) -> Verified {
+    let mut credentials = Vec::new();
+    let mut first: Option<Denial> = None;
+    let mut note = |kind, fate: Fate| {
+        if let Fate::Refused(denial) = &fate {
+            first.get_or_insert_with(|| denial.clone());
+        }
+        credentials.push(Credential { kind, fate });
+    };
+
+    let certificate = match super::mtls::arrival(gate.mtls(), facts, deployment) {
+        Arrival::None => None,
+        Arrival::Ignored(why) => {
+            note(CredentialKind::Certificate, Fate::Ignored(why));
+            None
+        }
+        Arrival::Refused(denial) => {
+            note(CredentialKind::Certificate, Fate::Refused(denial));
+            None
+        }
+        Arrival::Chain(mtls, chain) => match mtls.verify(&chain, now) {
+            Ok(certificate) => {
+                note(CredentialKind::Certificate, Fate::Verified);
+                Some(certificate)
+            }
+            Err(denial) => {
+                note(CredentialKind::Certificate, Fate::Refused(denial));
+                None
+            }
+        },
+    };
+
+    let mut questions = Questions::default();
+    let mut verified_token = None;
+    match &presented.token {
+        None => {}
+        Some(Err(denial)) => note(CredentialKind::Token, Fate::Refused(denial.clone())),
+        Some(Ok((scheme, token))) => match gate.issuers().verify(token, supply, now) {
+            Err(denial) => note(CredentialKind::Token, Fate::Refused(denial)),
+            Ok((issuer, identity)) => match binding::check(issuer, *scheme, &identity, certificate.as_ref(), presented.proof.is_some()) {
+                Err(denial) => note(CredentialKind::Token, Fate::Refused(denial)),
+                Ok(()) => {
+                    note(CredentialKind::Token, Fate::Verified);
+                    verified_token = Some((token, identity));
+                }
+            },
+        },
+    }
+    if let Some(proof) = presented.proof {
+        match &verified_token {
+            Some((token, identity)) => match dpop::verify(gate.issuers().dpop(), proof, token, identity, facts, deployment, now) {
+                Ok(used) => {
+                    note(CredentialKind::Proof, Fate::Verified);
+                    questions.proof = Some(used);
+                }
+                Err(denial) => note(CredentialKind::Proof, Fate::Refused(denial)),
+            },
+            // A proof is about a token; without one that verified there is nothing it could prove.
+            None if presented.token.is_some() => note(CredentialKind::Proof, Fate::Ignored("its token was refused")),
+            None => {
+                let denial = Denial::new(Reason::RequestCredentialsConflict, "a `DPoP` proof without a token");
+                note(CredentialKind::Proof, Fate::Refused(denial));
+            }
+        }
+    }
+
+    let identity = match first {
+        Some(denial) => Err(denial),
+        None => {
+            let token = verified_token.map(|(_, identity)| identity);
+            questions.revocations = revocation::lookups(token.as_ref(), certificate.as_ref());
+            questions.status = token.as_ref().and_then(|token| token.status.clone());
+            let by_certificate = gate.mtls().is_some_and(super::mtls::Mtls::names_principal);
+            Ok(one(token, certificate, by_certificate))
+        }
+    };
+    if identity.is_err() {
+        // Nothing of a refused request is asked about, and its proof is not used up.
+        questions = Questions::default();
+    }
+    Verified { identity, credentials, questions }
+}
+
+/// Which of the two names the principal is configured in `keys/mtls.toml`.
+fn one(token: Option<TokenIdentity>, certificate: Option<CertificateIdentity>, by_certificate: bool) -> Identity {
+    match (token.map(Box::new), certificate.map(Box::new)) {
+        (None, None) => Identity::Anonymous,
+        (Some(token), Some(certificate)) if by_certificate => Identity::Certificate { certificate, token: Some(token) },
+        (Some(token), certificate) => Identity::Token { token, certificate },
+        (None, Some(certificate)) => Identity::Certificate { certificate, token: None },
+    }
+}
+
+impl Verified {
+    /// What has to be asked.
+    pub fn questions(&self) -> &Questions {
+        &self.questions
+    }
+
+    /// The last step: the answers. What was asked and not answered denies.
+    pub fn settle(self, answers: &Answers, now: UnixTime) -> (Result<Identity, Denial>, Vec<Credential>) {
+        let Self { identity, mut credentials, questions } = self;
+        let identity = identity.and_then(|identity| match objection(&questions, answers, now) {
+            None => Ok(identity),
+            Some((kind, denial)) => {
+                for credential in credentials.iter_mut().filter(|credential| credential.kind == kind) {
+                    credential.fate = Fate::Refused(denial.clone());
+                }
+                Err(denial)
+            }
+        });
+        (identity, credentials)
+    }
+}
+
+/// The first answer that speaks against a credential.
+fn objection(questions: &Questions, answers: &Answers, now: UnixTime) -> Option<(CredentialKind, Denial)> {
+    let Questions { revocations, status, proof } = questions;
+    for lookup in revocations {
+        if let Err(denial) = revocation::judge(lookup, &answers.revocations, now) {
+            return Some((lookup.credential(), denial));
+        }
+    }
+    if let Some(reference) = status {
+        let unanswered = || Err(Denial::new(Reason::SystemStatusUnavailable, "the status list was not asked"));
+        match answers.status.clone().unwrap_or_else(unanswered) {
+            Ok(0) => {}
+            Ok(status) => {
+                let detail = format!("entry {} of the list has status {status}", reference.index);
+                return Some((CredentialKind::Token, Denial::new(Reason::JwtStatusRevoked, detail)));
+            }
+            Err(denial) => return Some((CredentialKind::Token, denial)),
+        }
+    }
+    if proof.is_some() {
+        let unanswered = || Err(Denial::new(Reason::SystemStoreUnavailable, "the proof was not compared with those before"));
+        match answers.first_use.clone().unwrap_or_else(unanswered) {
+            Ok(true) => {}
+            Ok(false) => return Some((CredentialKind::Proof, Reason::DpopReplay.into())),
+            Err(denial) => return Some((CredentialKind::Proof, denial)),
+        }
+    }
+    None
+}

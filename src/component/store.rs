@@ -2,10 +2,21 @@
 //! `wasi:keyvalue`, over the same store.
 
 use spin_sdk::key_value;
+use spin_sdk::wasip3::clocks::monotonic_clock;
+
+use super::bindings::atomics::{self, Cas, CasError};
+use super::bindings::buckets::{self, Bucket};
+use crate::limits;
+
+/// How long a change waits for another one that is on its way.
+const WAIT_NS: u64 = 5_000_000;
+/// Of so many that would create a key, one may.
+const CREATORS: i64 = 32;
 
 /// An open store.
 pub(super) struct Store {
     store: key_value::Store,
+    label: String,
 }
 
 impl Store {
@@ -15,7 +26,7 @@ impl Store {
     /// Why it cannot be opened, for the record.
     pub(super) async fn open(label: &str) -> Result<Self, String> {
         let store = key_value::Store::open(label).await.map_err(|error| format!("the store `{label}` cannot be opened: {error}"))?;
-        Ok(Self { store })
+        Ok(Self { store, label: label.to_owned() })
     }
 
     /// The value of a key.
@@ -40,5 +51,77 @@ impl Store {
     /// Why it cannot be written.
     pub(super) async fn delete(&self, key: &str) -> Result<(), String> {
         self.store.delete(key).await.map_err(|error| format!("the store cannot be written: {error}"))
+    }
+    /// Changes a key so that no change of another instance is lost: `change` is given what the key holds and says what it
+    /// shall hold, or `None` to leave it alone. It may be asked several times. `false` when it was left alone.
+    ///
+    /// A key that is changed like this must be changed in no other way, and `<key>/creators` is taken. A value that stands
+    /// for a claim must be unlike any other's (a random number in it does): one's own value found in the store counts as
+    /// written, because Spin's Redis store says of a swap that succeeded that it failed.
+    ///
+    /// # Errors
+    /// Why the store cannot be changed, or that too many want to at once.
+    pub(super) async fn update(&self, key: &str, mut change: impl FnMut(Option<&[u8]>) -> Option<Vec<u8>>) -> Result<bool, String> {
+        let bucket = self.bucket()?;
+        let mut written: Option<Vec<u8>> = None;
+        for _ in 0..limits::STORE_TRIES {
+            let (mut swap, mut current) = begin(&bucket, key)?;
+            if current.is_none() {
+                // SECURITY: a swap that has seen nothing overwrites whatever is there (Spin with SQLite), so two that see
+                // nothing at the same time must not both swap. Counting is atomic everywhere. The one whose turn it was may
+                // have ended before it wrote, so the turn comes round again.
+                let turn = atomics::increment(&bucket, &format!("{key}/creators"), 1).map_err(|error| changing(&error))?;
+                if turn.rem_euclid(CREATORS) != 1 {
+                    monotonic_clock::wait_for(WAIT_NS).await;
+                    continue;
+                }
+                (swap, current) = begin(&bucket, key)?;
+            }
+            if current.is_some() && current == written {
+                return Ok(true);
+            }
+            let Some(value) = change(current.as_deref()) else { return Ok(false) };
+            match atomics::swap(swap, &value) {
+                Ok(()) => return Ok(true),
+                Err(CasError::CasFailed(_)) => written = Some(value),
+                Err(CasError::StoreError(error)) => return Err(changing(&error)),
+            }
+        }
+        Err("the store cannot be changed: too many changes at once".to_owned())
+    }
+
+    /// Adds 1 to a key that counts and says what it is now: 1 the first time, and to nobody else. The cheapest claim there
+    /// is.
+    ///
+    /// A key that counts must be set and changed in no other way: one that holds anything else ends Spin's SQLite store for
+    /// the whole process.
+    ///
+    /// # Errors
+    /// Why the store cannot be changed.
+    pub(super) fn count(&self, key: &str) -> Result<i64, String> {
+        atomics::increment(&self.bucket()?, key, 1).map_err(|error| changing(&error))
+    }
+
+    fn bucket(&self) -> Result<Bucket, String> {
+        buckets::open(&self.label).map_err(|error| format!("the store `{}` cannot be opened: {}", self.label, describe(&error)))
+    }
+}
+
+/// Begins a swap with what the key holds.
+fn begin(bucket: &Bucket, key: &str) -> Result<(Cas, Option<Vec<u8>>), String> {
+    let swap = Cas::new(bucket, key).map_err(|error| changing(&error))?;
+    let current = swap.current().map_err(|error| format!("the store cannot be read: {}", describe(&error)))?;
+    Ok((swap, current))
+}
+
+fn changing(error: &buckets::Error) -> String {
+    format!("the store cannot be changed: {}", describe(error))
+}
+
+fn describe(error: &buckets::Error) -> &str {
+    match error {
+        buckets::Error::NoSuchStore => "there is no such store",
+        buckets::Error::AccessDenied => "the manifest does not allow it",
+        buckets::Error::Other(text) => text,
     }
 }

@@ -3,6 +3,7 @@
 
 use spin_sdk::key_value;
 use spin_sdk::wasip3::clocks::monotonic_clock;
+use spin_sdk::wasip3::random::random;
 
 use super::bindings::atomics::{self, Cas, CasError};
 use super::bindings::buckets::{self, Bucket};
@@ -12,6 +13,11 @@ use crate::limits;
 const WAIT_NS: u64 = 5_000_000;
 /// Of so many that would create a key, one may.
 const CREATORS: i64 = 32;
+/// What a value written by [`Store::update`] begins with: nothing else the gate writes begins with a NUL. Behind it are as
+/// many random bytes as [`MARK`], and then the value.
+const UPDATED: &[u8] = b"\0cas1";
+/// How many random bytes tell one write from another of the same value.
+const MARK: u64 = 16;
 
 /// An open store.
 pub(super) struct Store {
@@ -34,7 +40,8 @@ impl Store {
     /// # Errors
     /// Why it cannot be read.
     pub(super) async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, String> {
-        self.store.get(key).await.map_err(|error| format!("the store cannot be read: {error}"))
+        let value = self.store.get(key).await.map_err(|error| format!("the store cannot be read: {error}"))?;
+        Ok(value.map(unmarked))
     }
 
     /// Sets a key.
@@ -52,12 +59,12 @@ impl Store {
     pub(super) async fn delete(&self, key: &str) -> Result<(), String> {
         self.store.delete(key).await.map_err(|error| format!("the store cannot be written: {error}"))
     }
+
     /// Changes a key so that no change of another instance is lost: `change` is given what the key holds and says what it
     /// shall hold, or `None` to leave it alone. It may be asked several times. `false` when it was left alone.
     ///
-    /// A key that is changed like this must be changed in no other way, and `<key>/creators` is taken. A value that stands
-    /// for a claim must be unlike any other's (a random number in it does): one's own value found in the store counts as
-    /// written, because Spin's Redis store says of a swap that succeeded that it failed.
+    /// A key that is changed like this is read with [`Store::get`] and changed in no other way but [`Store::remove`];
+    /// `<key>/creators` is taken.
     ///
     /// # Errors
     /// Why the store cannot be changed, or that too many want to at once.
@@ -77,10 +84,13 @@ impl Store {
                 }
                 (swap, current) = begin(&bucket, key)?;
             }
+            // Spin's Redis store says of every swap that it failed, also of those that succeeded. SECURITY: the random mark is
+            // what makes this safe: of two instances that write the same, one must be told that it was not the first.
             if current.is_some() && current == written {
                 return Ok(true);
             }
-            let Some(value) = change(current.as_deref()) else { return Ok(false) };
+            let Some(value) = change(current.map(unmarked).as_deref()) else { return Ok(false) };
+            let value = [UPDATED, &random::get_random_bytes(MARK), &value].concat();
             match atomics::swap(swap, &value) {
                 Ok(()) => return Ok(true),
                 Err(CasError::CasFailed(_)) => written = Some(value),
@@ -88,6 +98,15 @@ impl Store {
             }
         }
         Err("the store cannot be changed: too many changes at once".to_owned())
+    }
+
+    /// Removes a key that [`Store::update`] made.
+    ///
+    /// # Errors
+    /// Why it cannot be written.
+    pub(super) async fn remove(&self, key: &str) -> Result<(), String> {
+        self.delete(&format!("{key}/creators")).await?;
+        self.delete(key).await
     }
 
     /// Adds 1 to a key that counts and says what it is now: 1 the first time, and to nobody else. The cheapest claim there
@@ -104,6 +123,15 @@ impl Store {
 
     fn bucket(&self) -> Result<Bucket, String> {
         buckets::open(&self.label).map_err(|error| format!("the store `{}` cannot be opened: {}", self.label, describe(&error)))
+    }
+}
+
+/// A value as it was given to be written.
+fn unmarked(value: Vec<u8>) -> Vec<u8> {
+    let mark = usize::try_from(MARK).unwrap_or_default();
+    match value.strip_prefix(UPDATED).and_then(|rest| rest.get(mark..)) {
+        Some(rest) => rest.to_vec(),
+        None => value,
     }
 }
 

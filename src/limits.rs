@@ -114,6 +114,9 @@ pub const REVOCATION_CACHE_MS: u64 = 60_000;
 /// Largest body the gate's own endpoints take, in bytes.
 pub const OWN_BODY_BYTES: usize = 16 * 1024;
 
+/// How often a change of a key in the store is tried again because others change it too.
+pub const STORE_TRIES: usize = 64;
+
 /// Longest string copied into a record, in bytes; longer ones are cut and marked.
 pub const RECORD_STRING_BYTES: usize = 1024;
 /// Largest file of a bundle, and the whole of it, in bytes.

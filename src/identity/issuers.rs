@@ -67,6 +67,11 @@ pub(super) struct Issuer {
 }
 
 impl Issuers {
+    /// The name of each issuer and what the ids of its subjects begin with.
+    pub(super) fn prefixes(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.by_iss.values().map(|issuer| (issuer.name.as_str(), issuer.prefix.as_str()))
+    }
+
     /// Loads `keys/` of a bundle. `None` when there was a problem; all of them are in `report`.
     pub fn load(bundle: &Bundle, report: &mut Report) -> Option<Self> {
         load::load(bundle, report)
@@ -100,6 +105,26 @@ impl Issuers {
     pub(super) fn iss_of(&self, text: &str) -> Option<&str> {
         let named = || self.by_iss.values().find(|issuer| issuer.name == text);
         self.by_iss.get(text).or_else(named).map(|issuer| issuer.iss.as_str())
+    }
+
+    /// The exact `iss` of each, sorted.
+    pub fn identifiers(&self) -> impl Iterator<Item = &str> {
+        self.by_iss.keys().map(String::as_str)
+    }
+
+    /// Whether an issuer wants its tokens bound to a client certificate.
+    pub fn any_requires_certificate(&self) -> bool {
+        self.by_iss.values().any(|issuer| issuer.required.certificate)
+    }
+
+    /// Whether an issuer wants its tokens bound to a key.
+    pub fn any_requires_dpop(&self) -> bool {
+        self.by_iss.values().any(|issuer| issuer.required.dpop)
+    }
+
+    /// Whether every issuer does, so that no token counts without a proof. `false` where there is none.
+    pub fn all_require_dpop(&self) -> bool {
+        !self.is_empty() && self.by_iss.values().all(|issuer| issuer.required.dpop)
     }
 
     /// What is asked of DPoP proofs.

@@ -10,12 +10,14 @@ use std::time::{Duration, Instant};
 
 use cedargate::bundle::{Bundle, Digest};
 use cedargate::decision::UnixTime;
+use cedargate::host::key_value::KeyValue;
 use cedargate::host::{Compiled, InstanceLimits, Manifest, Metrics, RecordSink, Server, ServerOptions, engine, seal};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use super::client::{Request, Response};
 use super::origin::Origin;
+use super::pki::SECRET;
 
 /// 2027-01-13T10:00:00Z, a Wednesday in office hours.
 pub const NOW: i64 = 1_799_834_400;
@@ -73,6 +75,8 @@ pub struct Setup {
     pub now: Option<i64>,
     pub limits: InstanceLimits,
     pub records: RecordSink,
+    /// Stores it shares with others; without, it has its own.
+    pub key_value: Option<KeyValue>,
 }
 
 impl Setup {
@@ -84,7 +88,14 @@ impl Setup {
             now: Some(NOW),
             limits: InstanceLimits::default(),
             records: RecordSink::memory(),
+            key_value: None,
         }
+    }
+
+    /// Gives it stores it shares with others.
+    pub fn key_value(mut self, key_value: &KeyValue) -> Self {
+        self.key_value = Some(key_value.clone());
+        self
     }
 
     pub fn variable(mut self, name: &str, value: &str) -> Self {
@@ -94,7 +105,11 @@ impl Setup {
 
     /// Starts it in front of an origin.
     pub fn start(self, origin: &Origin) -> Gate {
-        let mut variables = vec![("origin".to_owned(), format!("http://{}", origin.addr))];
+        let mut variables = vec![
+            ("origin".to_owned(), format!("http://{}", origin.addr)),
+            // A test that sets it too has the last word.
+            ("mtls_terminator_secret".to_owned(), SECRET.to_owned()),
+        ];
         variables.extend(self.variables);
         let manifest = Manifest::read(&root().join("spin.toml")).expect("spin.toml is right");
         let app = manifest.resolve(&variables.into_iter().collect(), |_| None).expect("the variables are right");
@@ -102,6 +117,9 @@ impl Setup {
         options.now = self.now.map(UnixTime);
         options.limits = self.limits;
         options.records = self.records;
+        if let Some(key_value) = self.key_value {
+            options.key_value = key_value;
+        }
         let server = runtime().block_on(Server::start(options)).expect("the gate starts");
         let records = Records::new(Source::Memory(server.records().clone()));
         Gate { addr: server.address(), origin: origin.clone(), now: self.now.unwrap_or_else(clock), records, server: Some(server) }

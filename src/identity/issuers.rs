@@ -101,6 +101,12 @@ impl Issuers {
         self.by_iss.values().map(|issuer| issuer.keys.len()).sum()
     }
 
+    /// The exact `iss` of the issuer with this `iss`, or else with this name.
+    pub(super) fn iss_of(&self, text: &str) -> Option<&str> {
+        let named = || self.by_iss.values().find(|issuer| issuer.name == text);
+        self.by_iss.get(text).or_else(named).map(|issuer| issuer.iss.as_str())
+    }
+
     /// The exact `iss` of each, sorted.
     pub fn identifiers(&self) -> impl Iterator<Item = &str> {
         self.by_iss.keys().map(String::as_str)

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use cedargate::bundle::{Bundle, Digest};
 use cedargate::decision::UnixTime;
+use cedargate::host::key_value::KeyValue;
 use cedargate::host::{Compiled, InstanceLimits, Manifest, Metrics, RecordSink, Server, ServerOptions, engine, seal};
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -74,6 +75,8 @@ pub struct Setup {
     pub now: Option<i64>,
     pub limits: InstanceLimits,
     pub records: RecordSink,
+    /// Stores it shares with others; without, it has its own.
+    pub key_value: Option<KeyValue>,
 }
 
 impl Setup {
@@ -85,7 +88,14 @@ impl Setup {
             now: Some(NOW),
             limits: InstanceLimits::default(),
             records: RecordSink::memory(),
+            key_value: None,
         }
+    }
+
+    /// Gives it stores it shares with others.
+    pub fn key_value(mut self, key_value: &KeyValue) -> Self {
+        self.key_value = Some(key_value.clone());
+        self
     }
 
     pub fn variable(mut self, name: &str, value: &str) -> Self {
@@ -107,6 +117,9 @@ impl Setup {
         options.now = self.now.map(UnixTime);
         options.limits = self.limits;
         options.records = self.records;
+        if let Some(key_value) = self.key_value {
+            options.key_value = key_value;
+        }
         let server = runtime().block_on(Server::start(options)).expect("the gate starts");
         let records = Records::new(Source::Memory(server.records().clone()));
         Gate { addr: server.address(), origin: origin.clone(), now: self.now.unwrap_or_else(clock), records, server: Some(server) }

@@ -41,4 +41,16 @@ impl Store {
     pub(super) async fn delete(&self, key: &str) -> Result<(), String> {
         self.store.delete(key).await.map_err(|error| format!("the store cannot be written: {error}"))
     }
+
+    /// Changes a key as one step: `change` is given the value and gives the new one, or `None` to leave it.
+    ///
+    /// # Errors
+    /// Why it cannot be read or written.
+    pub(super) async fn update(&self, key: &str, mut change: impl FnMut(Option<&[u8]>) -> Option<Vec<u8>>) -> Result<bool, String> {
+        let current = self.get(key).await?;
+        match change(current.as_deref()) {
+            Some(value) => self.set(key, &value).await.map(|()| true),
+            None => Ok(false),
+        }
+    }
 }

@@ -98,8 +98,20 @@ pub const ENTITIES_DEPTH: usize = 24;
 /// Longest time an answer of the revocation list may be believed, in milliseconds: a minute is how long a caller who was
 /// cut off may go on at the most.
 pub const REVOCATION_CACHE_MS: u64 = 60_000;
+/// Most entries of the revocation list an instance remembers, those that are not there included: what four to five lookups
+/// of each of some hundred callers within the cache time leave behind.
+pub const REVOCATIONS_CACHED: usize = 2048;
+/// Largest entry of the revocation list, in bytes. The gate's own are far smaller.
+pub const REVOCATION_ENTRY_BYTES: usize = 16 * 1024;
+/// Longest reason given for a revocation, in bytes: a sentence, not a report.
+pub const REVOCATION_REASON_BYTES: usize = 512;
+/// How long an entry is kept after what it revokes has expired, in seconds: longer than any gate's clock is behind.
+pub const REVOCATION_KEPT_SECONDS: i64 = 86_400;
 /// Largest body the gate's own endpoints take, in bytes.
 pub const OWN_BODY_BYTES: usize = 16 * 1024;
+
+/// How often a change of a key in the store is tried again because others change it too.
+pub const STORE_TRIES: usize = 64;
 
 /// Longest string copied into a record, in bytes; longer ones are cut and marked.
 pub const RECORD_STRING_BYTES: usize = 1024;

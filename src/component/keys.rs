@@ -236,7 +236,11 @@ async fn turn(entry: &Entry, label: &str, now: UnixTime) -> Turn {
     match (taken, other) {
         (Ok(false), Some(attempt)) => Turn::Theirs(store, attempt),
         (Ok(_), _) => Turn::Ours(Some(store)),
-        (Err(_), _) => Turn::Ours(None),
+        // Too many at once: then one of the others has the turn.
+        (Err(_), _) => match store.get(&remote.attempt_key()).await.ok().flatten().as_deref().and_then(Attempt::read) {
+            Some(attempt) if !remote.may_ask(attempt.at, now) => Turn::Theirs(store, attempt),
+            _ => Turn::Ours(None),
+        },
     }
 }
 
@@ -262,7 +266,11 @@ async fn publish(remote: &Remote, store: &Store, set: Option<Vec<u8>>, now: Unix
     if let Some(set) = set {
         let _ = store.set(&remote.set_key(), &set).await;
     }
-    let _ = store.set(&remote.attempt_key(), &Attempt { at: now, ended: true }.write()).await;
+    let over = |current: Option<&[u8]>| {
+        // Only one's own: the next may be under way already.
+        current.and_then(Attempt::read).filter(|attempt| attempt.at == now).map(|attempt| Attempt { ended: true, ..attempt }.write())
+    };
+    let _ = store.update(&remote.attempt_key(), over).await;
 }
 
 /// Asks the issuer: for its metadata where it has to, and for its set.

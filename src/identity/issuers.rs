@@ -106,6 +106,12 @@ impl Issuers {
         self.by_iss.values().filter_map(|issuer| issuer.remote.as_ref())
     }
 
+    /// The exact `iss` of the issuer with this `iss`, or else with this name.
+    pub(super) fn iss_of(&self, text: &str) -> Option<&str> {
+        let named = || self.by_iss.values().find(|issuer| issuer.name == text);
+        self.by_iss.get(text).or_else(named).map(|issuer| issuer.iss.as_str())
+    }
+
     /// What is asked of DPoP proofs.
     pub fn dpop(&self) -> &DpopConfig {
         &self.dpop

@@ -40,7 +40,7 @@ pub use dpop::{DpopConfig, ProofUse};
 pub use issuers::Issuers;
 pub use mtls::{Chain, Mtls};
 pub use remote::{Attempt, Cache, KeySet, Remote, Source, Step, StoredSet, Supply};
-pub use revocation::Lookup;
+pub use revocation::{Entry, Lookup, Order, Target};
 pub use status::StatusReference;
 pub use url::Url;
 
@@ -164,6 +164,14 @@ pub struct Confirmation {
     pub certificate: Option<Digest>,
     /// `jkt`: SHA-256 thumbprint of the proof key (RFC 9449, section 6.1; RFC 7638).
     pub key: Option<Digest>,
+}
+
+impl Confirmation {
+    /// What it is bound to, as policies and records say it. Of a verified token each was proved.
+    pub fn bindings(&self) -> impl Iterator<Item = &'static str> {
+        let Self { certificate, key } = self;
+        [certificate.map(|_| "certificate"), key.map(|_| "dpop")].into_iter().flatten()
+    }
 }
 
 /// The kinds of name a certificate can give its holder, as in `names` of `keys/mtls.toml`.

@@ -8,5 +8,6 @@ mod pem_files;
 mod random;
 mod reasons;
 mod remote;
+mod revocation;
 mod support;
 mod vectors;

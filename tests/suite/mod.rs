@@ -13,6 +13,7 @@ mod forwarding;
 mod malformed;
 mod protocols;
 mod records;
+mod rotation;
 mod sealing;
 mod streaming;
 mod tokens;

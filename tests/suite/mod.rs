@@ -18,6 +18,7 @@ mod mtls;
 mod metadata;
 mod protocols;
 mod records;
+mod rotation;
 mod sealing;
 mod stepup;
 mod streaming;

@@ -9,6 +9,7 @@ mod pem_files;
 mod proofs;
 mod random;
 mod reasons;
+mod remote;
 mod revocation;
 mod support;
 mod vectors;

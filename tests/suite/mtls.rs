@@ -186,7 +186,9 @@ fn a_certificate_is_only_for_what_it_says() {
     let leaf = client().issued_by(&issuer);
     refused("a client as the authority", &[&leaf.der, &issuer.certified.der], "mtls.usage");
 
-    let signing = |usages: &[KeyUsagePurpose]| client().key_usages(usages).issued_by(suite()).der;
+    // A SPIFFE id asks for more: the rules about these have a test of their own.
+    let named = || Subject::new(NOW, "client").dns("a.suite.example");
+    let signing = |usages: &[KeyUsagePurpose]| named().key_usages(usages).issued_by(suite()).der;
     accepted("without key usage", &[&signing(&[])]);
     refused("a key that may not sign", &[&signing(&[KeyUsagePurpose::KeyEncipherment])], "mtls.usage");
 }
@@ -236,8 +238,7 @@ fn what_a_list_revokes_is_refused() {
 
 #[test]
 fn a_list_that_is_asked_for_must_be_there_and_fresh() {
-    let mut bundle =
-        configured(&[("[terminator]", "require_crl = true\n[terminator]"), ("crls = [\"suite-root.pem\"]", "crls = [\"fresh.pem\"]")]);
+    let mut bundle = configured(&[("[terminator]", "require_crl = true\n[terminator]")]);
     let (stale, bare) = (Authority::root(Subject::new(NOW, "stale")), Authority::root(Subject::new(NOW, "bare")));
     let mut text = String::from_utf8(bundle.get("keys/mtls.toml").unwrap().to_vec()).unwrap();
     for (name, authority) in [("stale", &stale), ("bare", &bare)] {
@@ -247,7 +248,7 @@ fn a_list_that_is_asked_for_must_be_there_and_fresh() {
     }
     bundle.insert("keys/mtls.toml", text);
     bundle.insert("keys/crl/stale.pem", stale.crl(&[1], NOW - DAY, NOW));
-    bundle.insert("keys/crl/fresh.pem", suite().crl(&[1], NOW - DAY, NOW + 1));
+    bundle.insert("keys/crl/suite-root.pem", suite().crl(&[1], NOW - DAY, NOW + 1));
     let gate = Setup::new(&bundle).start(&origin());
     let named = |authority: &Authority| present(&[&Subject::new(NOW, "client").dns("a.example").issued_by(authority).der]);
     gate.check("a list in its last second", &named(suite()), &Expect::allowed());
@@ -346,6 +347,8 @@ fn a_spiffe_id_keeps_the_rules_or_refuses_the_certificate() {
     let with =
         |uris: &[&str]| uris.iter().fold(Subject::new(NOW, "client").dns("a.suite.example"), |s, uri| s.uri(uri)).issued_by(suite()).der;
     accepted("control", &[&with(&["spiffe://suite.example/a/b"])]);
+    let usage = client().key_usages(&[]).issued_by(suite());
+    refused("without key usage", &[&usage.der], "mtls.spiffe");
     for (name, uris) in [
         ("two of them", &["spiffe://suite.example/a", "spiffe://suite.example/b"][..]),
         ("beside another URI", &["spiffe://suite.example/a", "https://suite.example/"]),

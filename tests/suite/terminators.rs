@@ -454,12 +454,16 @@ fn haproxy_in_front_of_the_gate() {
     for der in [false, true] {
         let files = Files::new();
         let mut text = block("HAProxy", "toml");
+        let lines = [
+            "    http-request del-header ^client[-_]cert([-_]chain)?$ -m reg\n",
+            "    http-request set-header Client-Cert \":%[ssl_c_der,base64]:\" if { ssl_c_used }\n",
+        ];
+        let with_chain = format!("{}\n", block("HAProxy", "haproxy-der"));
         let mut changes = vec![];
-        let line = "    http-request set-header Client-Cert \":%[ssl_c_der,base64]:\" if { ssl_c_used }";
-        let bare = format!("    http-request del-header ^x[-_]client[-_]cert[-_]der$ -m reg\n{}", block("HAProxy", "haproxy-der"));
         if der {
-            text = placed(text, &[("form = \"rfc9440\"", "form = \"der\"\nheader = \"x-client-cert-der\"")]);
-            changes.push((line, bare.as_str()));
+            let configuration = "form = \"der\"\nheader = \"x-client-cert\"\nchain_header = \"x-client-chain\"";
+            text = placed(text, &[("form = \"rfc9440\"", configuration)]);
+            changes = vec![(lines[0], ""), (lines[1], with_chain.as_str())];
         }
         let mut bundle = configured(&[]);
         bundle.insert("keys/mtls.toml", text);
@@ -481,9 +485,20 @@ fn haproxy_in_front_of_the_gate() {
                 }
             }
         };
-        behaves(&files, &haproxy, &gate.origin, if der { "x-client-cert-der" } else { "client-cert" }, &record);
+        behaves(&files, &haproxy, &gate.origin, if der { "x-client-cert" } else { "client-cert" }, &record);
         let leaf = client().issued_by(&files.suite);
-        if !der {
+        if der {
+            // curl presents all certificates of its file.
+            let long = |subject: Subject| subject.valid(NOW - 2_000 * DAY, NOW + 4_000 * DAY);
+            let intermediate = files.suite.intermediate(long(Subject::new(NOW, "intermediate")));
+            let pem = files.client("below", &intermediate).path("below.pem");
+            let alone = std::fs::read_to_string(&pem).unwrap();
+            let ask = || haproxy.curl(&files, &Request::get("/machines"), Some("below"));
+            let answered = ask();
+            assert_eq!((answered.status, &record(&answered.decision)["reason"]), (401, &Value::from("mtls.chain")));
+            files.write("below.pem", &format!("{alone}{}", intermediate.certified.pem()));
+            assert_eq!(ask().status, 200);
+        } else {
             gate.check("around HAProxy, with the secret", &present(&[&leaf.der]), &Expect::allowed());
             let forged = Form::Rfc9440.fields(&[&leaf.der]).into_iter().fold(Request::get("/machines"), |r, (n, v)| r.header(n, v));
             gate.check("around HAProxy, without it", &forged, &Expect::refused(401, "mtls.untrusted_terminator"));

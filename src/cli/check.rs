@@ -4,6 +4,7 @@ use super::diagnostic::{Invalid, JsonProblem, count};
 use super::files::{self, Folders};
 use super::output::{self, Format};
 use super::{Exit, exit};
+use crate::identity::Mtls;
 
 const EXAMPLES: &str = r"
 cedargate check
@@ -44,6 +45,9 @@ pub fn run(args: &CheckArgs) -> miette::Result<Exit> {
             let issuers = gate.issuers().len();
             if issuers == 0 {
                 output::stderr("note: no issuer is configured in keys/issuers.toml: no token is accepted, every caller is anonymous\n");
+            }
+            for what in gate.mtls().into_iter().flat_map(Mtls::insecure) {
+                output::stderr(&format!("warning: keys/mtls.toml: {what}\n"));
             }
             output::stdout(&format!(
                 "ok: {}, {}{}, policy digest {}\n",

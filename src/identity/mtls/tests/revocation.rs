@@ -81,9 +81,9 @@ fn a_crl_can_be_required() {
     let (root, middle) = (world.root.crl(&[], |_| {}), world.middle.crl(&[], |_| {}));
     let required = "require_crl = true";
     assert_eq!(world.verdict(&world.gate(required, &[root.clone(), middle.clone()]).unwrap()), Ok(()));
-    for crls in [&[root.clone()][..], &[middle.clone()]] {
-        assert_eq!(world.verdict(&world.gate(required, crls).unwrap()), Err(Reason::MtlsCrlMissing));
-        assert_eq!(world.verdict(&world.gate("", crls).unwrap()), Ok(()));
+    for crls in [[root], [middle]] {
+        assert_eq!(world.verdict(&world.gate(required, &crls).unwrap()), Err(Reason::MtlsCrlMissing));
+        assert_eq!(world.verdict(&world.gate("", &crls).unwrap()), Ok(()));
     }
     // One that would refuse everybody is a mistake.
     assert_eq!(world.gate(required, &[]).unwrap_err(), ["mtls.value"]);

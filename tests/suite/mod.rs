@@ -2,19 +2,25 @@
 
 mod support;
 
+mod binding;
 mod command;
 mod concurrency;
+mod credentials;
 mod denials;
 mod dependencies;
 mod docs;
+mod dpop;
 mod edges;
 mod faults;
 mod forwarding;
 mod malformed;
 mod mtls;
+mod metadata;
 mod protocols;
 mod records;
+mod rotation;
 mod sealing;
+mod stepup;
 mod streaming;
 mod terminators;
 mod tokens;

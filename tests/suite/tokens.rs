@@ -206,7 +206,7 @@ fn authorization_is_one_scheme_and_one_token() {
     let good = alice().make();
     for (name, value, reason) in [
         ("Basic", "Basic YTpi".to_owned(), "auth.scheme_unsupported"),
-        ("DPoP", format!("DPoP {good}"), "auth.scheme_unsupported"),
+        ("DPoP", format!("DPoP {good}"), "dpop.not_bound"),
         ("no token", "Bearer".to_owned(), "auth.malformed"),
         ("two spaces", format!("Bearer  {good}"), "auth.malformed"),
         ("two tokens", format!("Bearer {good} {good}"), "auth.malformed"),

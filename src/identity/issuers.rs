@@ -101,6 +101,22 @@ impl Issuers {
         self.by_iss.values().map(|issuer| issuer.keys.len()).sum()
     }
 
+    /// Where this issuer publishes its keys; `None` when all of them are sealed, or there is no such issuer.
+    pub fn remote(&self, name: &str) -> Option<&Remote> {
+        self.by_iss.values().find(|issuer| issuer.name == name)?.remote.as_ref()
+    }
+
+    /// Everywhere keys are fetched from.
+    pub fn remotes(&self) -> impl Iterator<Item = &Remote> {
+        self.by_iss.values().filter_map(|issuer| issuer.remote.as_ref())
+    }
+
+    /// The exact `iss` of the issuer with this `iss`, or else with this name.
+    pub(super) fn iss_of(&self, text: &str) -> Option<&str> {
+        let named = || self.by_iss.values().find(|issuer| issuer.name == text);
+        self.by_iss.get(text).or_else(named).map(|issuer| issuer.iss.as_str())
+    }
+
     /// The exact `iss` of each, sorted.
     pub fn identifiers(&self) -> impl Iterator<Item = &str> {
         self.by_iss.keys().map(String::as_str)
@@ -189,7 +205,7 @@ impl Issuer {
     fn key_for<'k>(&'k self, token: &Token<'_>, supply: Supply<'k>) -> Result<&'k Key, Denial> {
         let fetched: &[Key] = match supply {
             // SECURITY: a set that was fetched for one issuer never serves another.
-            Supply::Set(set) if set.issuer == self.name => &set.keys,
+            Supply::Set(set) if self.remote.as_ref().is_some_and(|remote| set.is_of(remote)) => &set.keys,
             Supply::Set(_) | Supply::NotNeeded | Supply::Stale => &[],
         };
         let stale = matches!(supply, Supply::Stale) && self.remote.is_some();

@@ -94,7 +94,10 @@ fn every_variable_of_the_manifest_is_documented() {
     let variables = manifest["variables"].as_table().unwrap();
     assert!(variables.len() >= 6);
     for (name, variable) in variables {
-        let default = variable.get("default").map_or("required".to_owned(), |value| format!("`{}`", value.as_str().unwrap()));
+        let default = variable.get("default").map_or("required".to_owned(), |value| match value.as_str().unwrap() {
+            "" => "empty".to_owned(),
+            value => format!("`{value}`"),
+        });
         assert!(page.contains(&format!("| `{name}` | {default} |")), "{name}");
     }
 }

@@ -18,6 +18,7 @@ mod metadata;
 mod mtls;
 mod protocols;
 mod records;
+mod rotation;
 mod sealing;
 mod stepup;
 mod streaming;

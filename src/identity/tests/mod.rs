@@ -9,5 +9,9 @@ mod pem_files;
 mod proofs;
 mod random;
 mod reasons;
+mod remote;
+mod revocation;
 mod support;
 mod vectors;
+
+pub(super) use support::{pem_contents, rsa_pkcs8};

@@ -143,11 +143,8 @@ pub(super) async fn supply(gate: &'static Gate, need: Option<KeyNeed>, settings:
             Step::Use | Step::UseKnownMissing | Step::WaitForFetch | Step::Refuse => break,
         }
     }
-    let held = match entry.cache.borrow().usable(remote, now) {
-        Some(set) => Held::Set(Rc::clone(set)),
-        None => Held::Stale,
-    };
-    held
+    let cache = entry.cache.borrow();
+    cache.usable(remote, now).map_or(Held::Stale, |set| Held::Set(Rc::clone(set)))
 }
 
 /// Takes what other instances left in the store, once in the life of this one.

@@ -16,6 +16,7 @@ mod malformed;
 mod mtls;
 mod protocols;
 mod records;
+mod revocation;
 mod sealing;
 mod streaming;
 mod terminators;

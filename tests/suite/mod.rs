@@ -19,6 +19,7 @@ mod mtls;
 mod protocols;
 mod records;
 mod rotation;
+mod revocation;
 mod sealing;
 mod stepup;
 mod streaming;

@@ -11,3 +11,5 @@ mod random;
 mod reasons;
 mod support;
 mod vectors;
+
+pub(super) use support::{pem_contents, rsa_pkcs8};

@@ -3,8 +3,8 @@
 use super::issuers::{ClaimPaths, Issuer};
 use super::json::{Json, Object};
 use super::jwt::Token;
-use super::text;
 use super::{Confirmation, TokenIdentity};
+use super::{status, text};
 use crate::decision::{Denial, Reason, UnixTime};
 use crate::limits;
 
@@ -14,9 +14,9 @@ const LATEST_F: f64 = 253_402_300_799.0;
 
 /// A time with a fraction, between two whole seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Time {
-    floor: i64,
-    ceil: i64,
+pub(super) struct Time {
+    pub(super) floor: i64,
+    pub(super) ceil: i64,
 }
 
 /// Turns a verified token into an identity, or says why not.
@@ -54,7 +54,7 @@ pub(super) fn identity(issuer: &Issuer, token: &Token<'_>, key_id: Option<&str>,
         email: email(claims)?,
         session_id: short(claims, "sid", limits::SHORT_CLAIM_BYTES)?,
         confirmation: Confirmation::default(),
-        status: None,
+        status: status::of_token(issuer, claims)?,
     })
 }
 
@@ -90,7 +90,7 @@ fn times(issuer: &Issuer, claims: &Object, now: UnixTime) -> Result<(Time, Optio
 }
 
 /// A `NumericDate` (RFC 7519, section 2): a number, whole or not, from 1970 to 9999.
-fn time(value: &Json) -> Option<Time> {
+pub(super) fn time(value: &Json) -> Option<Time> {
     match value {
         Json::Int(seconds) if (0..=LATEST).contains(seconds) => Some(Time { floor: *seconds, ceil: *seconds }),
         Json::Float(seconds) if (0.0..=LATEST_F).contains(seconds) => {

@@ -41,7 +41,7 @@ pub use issuers::Issuers;
 pub use mtls::{Chain, Mtls};
 pub use remote::{KeySet, Supply};
 pub use revocation::Lookup;
-pub use status::StatusReference;
+pub use status::{PresentedList, StatusList, StatusReference};
 pub use url::Url;
 
 /// Who is asking.

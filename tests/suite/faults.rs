@@ -34,6 +34,8 @@ fn an_unsealed_component_denies_everything() {
         now: Some(NOW),
         limits: InstanceLimits::default(),
         records: RecordSink::memory(),
+        allowed: vec![],
+        key_value: None,
     };
     let gate = setup.start(&origin());
     for request in [good(&gate), Request::get("/health"), Request::get("/.well-known/cedargate/health"), Request::get("//")] {

@@ -14,5 +14,6 @@ mod malformed;
 mod protocols;
 mod records;
 mod sealing;
+mod status;
 mod streaming;
 mod tokens;

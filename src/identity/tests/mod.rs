@@ -7,5 +7,6 @@ mod loading;
 mod pem_files;
 mod random;
 mod reasons;
+mod status;
 mod support;
 mod vectors;

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use cedargate::bundle::{Bundle, Digest};
 use cedargate::decision::UnixTime;
+use cedargate::host::allowed::AllowedHost;
+use cedargate::host::key_value::KeyValue;
 use cedargate::host::{Compiled, InstanceLimits, Manifest, Metrics, RecordSink, Server, ServerOptions, engine, seal};
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -73,6 +75,10 @@ pub struct Setup {
     pub now: Option<i64>,
     pub limits: InstanceLimits,
     pub records: RecordSink,
+    /// More hosts the gate may reach.
+    pub allowed: Vec<String>,
+    /// A store that others see too.
+    pub key_value: Option<KeyValue>,
 }
 
 impl Setup {
@@ -84,7 +90,15 @@ impl Setup {
             now: Some(NOW),
             limits: InstanceLimits::default(),
             records: RecordSink::memory(),
+            allowed: vec![],
+            key_value: None,
         }
+    }
+
+    /// Lets the gate reach one more host, as in `allowed_outbound_hosts`.
+    pub fn allow(mut self, host: &str) -> Self {
+        self.allowed.push(host.into());
+        self
     }
 
     pub fn variable(mut self, name: &str, value: &str) -> Self {
@@ -97,11 +111,15 @@ impl Setup {
         let mut variables = vec![("origin".to_owned(), format!("http://{}", origin.addr))];
         variables.extend(self.variables);
         let manifest = Manifest::read(&root().join("spin.toml")).expect("spin.toml is right");
-        let app = manifest.resolve(&variables.into_iter().collect(), |_| None).expect("the variables are right");
+        let mut app = manifest.resolve(&variables.into_iter().collect(), |_| None).expect("the variables are right");
+        self.allowed.iter().for_each(|host| app.allowed.push(AllowedHost::parse(host).expect("a host")));
         let mut options = ServerOptions::new(self.component, app).unwrap();
         options.now = self.now.map(UnixTime);
         options.limits = self.limits;
         options.records = self.records;
+        if let Some(key_value) = self.key_value {
+            options.key_value = key_value;
+        }
         let server = runtime().block_on(Server::start(options)).expect("the gate starts");
         let records = Records::new(Source::Memory(server.records().clone()));
         Gate { addr: server.address(), origin: origin.clone(), now: self.now.unwrap_or_else(clock), records, server: Some(server) }
@@ -211,7 +229,7 @@ impl Expect {
     }
 
     /// Denied with this status and reason.
-    pub fn refused(status: u16, reason: &'static str) -> Self {
+    pub const fn refused(status: u16, reason: &'static str) -> Self {
         Self { status, reason: Some(reason) }
     }
 }

@@ -62,6 +62,26 @@ pub const KEYS_PER_ISSUER: usize = 64;
 /// Smallest and largest RSA modulus in bits.
 pub const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
+/// Longest certificate in DER, in bytes. With an RSA key of 8192 bits and dozens of names one has 4 KiB.
+pub const CERTIFICATE_BYTES: usize = 8 * 1024;
+/// Most certificates of a chain, the client's and a trust anchor that is sent along included. Those that carry one name can
+/// be put in any order, and finding a path tries them: six bound that to a few hundred steps.
+pub const CHAIN_CERTIFICATES: usize = 6;
+/// All certificates of a chain together, in bytes.
+pub const CHAIN_BYTES: usize = 24 * 1024;
+/// Most subject alternative names of a client certificate. Each becomes a value in the Cedar context.
+pub const CERTIFICATE_NAMES: usize = 64;
+/// Longest name a certificate may give its holder, in bytes (the SPIFFE id standard, section 2.3: 2048).
+pub const CERTIFICATE_NAME_BYTES: usize = 2048;
+/// Longest serial number of a certificate, in bytes: RFC 5280, section 4.1.2.2, allows 20, to which some add a zero for the sign.
+pub const SERIAL_BYTES: usize = 21;
+/// Most `[[anchor]]`, most certificates in all of them, and most trust domains or CRLs of one.
+pub const TRUST_ANCHORS: usize = 64;
+/// Largest CRL in bytes. Its signature is verified with each request it speaks for.
+pub const CRL_BYTES: usize = 1024 * 1024;
+/// Most addresses of terminators.
+pub const TERMINATOR_ADDRESSES: usize = 64;
+
 /// Most routes: those of one length are tried one after the other.
 pub const ROUTES: usize = 1024;
 /// Most headers policies may read.

@@ -120,6 +120,9 @@ impl Gate {
         let policy = PolicyStore::load(bundle, &mut report);
         let issuers = Issuers::load(bundle, &mut report);
         let mtls = Mtls::load(bundle, &mut report);
+        if let (Some(mtls), Some(issuers)) = (&mtls, &issuers) {
+            mtls.check_issuers(bundle, issuers, &mut report);
+        }
         match (policy, issuers) {
             (Some(policy), Some(issuers)) if report.is_empty() => {
                 let schema_digest = Digest::of(bundle.get(PolicyStore::SCHEMA).unwrap_or_default());

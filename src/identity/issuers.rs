@@ -67,6 +67,11 @@ pub(super) struct Issuer {
 }
 
 impl Issuers {
+    /// The name of each issuer and what the ids of its subjects begin with.
+    pub(super) fn prefixes(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.by_iss.values().map(|issuer| (issuer.name.as_str(), issuer.prefix.as_str()))
+    }
+
     /// Loads `keys/` of a bundle. `None` when there was a problem; all of them are in `report`.
     pub fn load(bundle: &Bundle, report: &mut Report) -> Option<Self> {
         load::load(bundle, report)

@@ -69,7 +69,8 @@ fn read_key(bytes: &[u8]) -> Result<Material, KeyProblem> {
     }
 }
 
-fn from_spki(spki: &SubjectPublicKeyInfo<'_>) -> Result<Material, KeyProblem> {
+/// A public key this gate takes, from its `SubjectPublicKeyInfo`.
+pub(super) fn from_spki(spki: &SubjectPublicKeyInfo<'_>) -> Result<Material, KeyProblem> {
     let algorithm = &spki.algorithm.algorithm;
     let bits = &spki.subject_public_key;
     if bits.unused_bits != 0 {

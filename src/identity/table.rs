@@ -18,6 +18,19 @@ pub(super) struct Found<T> {
     pub(super) span: Range<usize>,
 }
 
+/// The codes of the problems a table reports by itself, which name the file's kind.
+#[derive(Debug)]
+pub(super) struct Codes {
+    missing_key: &'static str,
+    wrong_type: &'static str,
+    unknown_key: &'static str,
+}
+
+/// For `issuers.toml`.
+const ISSUERS: Codes = Codes { missing_key: "issuers.missing_key", wrong_type: "issuers.type", unknown_key: "issuers.unknown_key" };
+/// For `mtls.toml`.
+pub(super) const MTLS: Codes = Codes { missing_key: "mtls.missing_key", wrong_type: "mtls.type", unknown_key: "mtls.unknown_key" };
+
 /// A table that is being read. Which keys it knows is what was asked for until [`Table::finish`].
 pub(super) struct Table<'a> {
     file: &'a str,
@@ -25,17 +38,34 @@ pub(super) struct Table<'a> {
     span: Range<usize>,
     entries: &'a DeTable<'a>,
     known: BTreeSet<&'static str>,
+    codes: &'static Codes,
 }
 
 impl<'a> Table<'a> {
-    /// The table of a file, or a table in it; `name` is for messages.
+    /// The table of an `issuers.toml`, or a table in it; `name` is for messages.
     pub(super) fn new(file: &'a str, name: impl Into<String>, span: Range<usize>, entries: &'a DeTable<'a>) -> Self {
-        Self { file, name: name.into(), span, entries, known: BTreeSet::new() }
+        Self::with_codes(&ISSUERS, file, name, span, entries)
+    }
+
+    /// The table of a file of another kind, or a table in it.
+    pub(super) fn with_codes(
+        codes: &'static Codes,
+        file: &'a str,
+        name: impl Into<String>,
+        span: Range<usize>,
+        entries: &'a DeTable<'a>,
+    ) -> Self {
+        Self { file, name: name.into(), span, entries, known: BTreeSet::new(), codes }
     }
 
     /// A problem at a place in this file.
     pub(super) fn problem(&self, code: &'static str, span: &Range<usize>, message: impl Into<String>) -> Problem {
         Problem::new(self.file, code, message).at(Some(span.clone()))
+    }
+
+    /// Where the table begins.
+    pub(super) fn span(&self) -> Range<usize> {
+        self.span.clone()
     }
 
     fn get(&mut self, key: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
@@ -46,14 +76,14 @@ impl<'a> Table<'a> {
     /// Reports a key that must be there and is not.
     pub(super) fn require(&mut self, key: &'static str, help: &str, report: &mut Report) {
         if self.get(key).is_none() {
-            let problem = self.problem("issuers.missing_key", &self.span, format!("`{key}` is missing in {}", self.name));
+            let problem = self.problem(self.codes.missing_key, &self.span, format!("`{key}` is missing in {}", self.name));
             report.add(problem.help(help));
         }
     }
 
     fn wrong<T>(&self, key: &str, value: &Spanned<DeValue<'_>>, expected: &str, report: &mut Report) -> Option<T> {
         let message = format!("`{key}` in {} is {}, not {expected}", self.name, value.get_ref().type_str());
-        report.add(self.problem("issuers.type", &value.span(), message));
+        report.add(self.problem(self.codes.wrong_type, &value.span(), message));
         None
     }
 
@@ -114,7 +144,7 @@ impl<'a> Table<'a> {
     pub(super) fn table(&mut self, key: &'static str, name: String, report: &mut Report) -> Option<Table<'a>> {
         let value = self.get(key)?;
         match value.get_ref() {
-            DeValue::Table(entries) => Some(Table::new(self.file, name, value.span(), entries)),
+            DeValue::Table(entries) => Some(Table::with_codes(self.codes, self.file, name, value.span(), entries)),
             _ => self.wrong(key, value, "a table", report),
         }
     }
@@ -124,7 +154,7 @@ impl<'a> Table<'a> {
         let Some(value) = self.get(key) else { return Vec::new() };
         let tables = |elements: &'a DeArray<'a>| {
             let each = |element: &'a Spanned<DeValue<'a>>| match element.get_ref() {
-                DeValue::Table(entries) => Some(Table::new(self.file, format!("`[[{key}]]`"), element.span(), entries)),
+                DeValue::Table(entries) => Some(Table::with_codes(self.codes, self.file, format!("`[[{key}]]`"), element.span(), entries)),
                 _ => None,
             };
             elements.iter().map(each).collect::<Option<Vec<_>>>()
@@ -143,7 +173,7 @@ impl<'a> Table<'a> {
             let name = key.get_ref().as_ref();
             if !self.known.contains(name) {
                 let message = format!("unknown key `{}` in {}", text::shown(name), self.name);
-                let problem = self.problem("issuers.unknown_key", &key.span(), message);
+                let problem = self.problem(self.codes.unknown_key, &key.span(), message);
                 report.add(problem.help(text::suggestion(name, self.known.iter().copied())));
             }
         }

@@ -51,6 +51,20 @@ pub const AUDIENCES: usize = 32;
 /// Largest leeway an issuer may be given, in seconds.
 pub const LEEWAY_SECONDS: u64 = 60;
 
+/// Longest DPoP proof in bytes: a header with the largest RSA key, and its signature, fit.
+pub const PROOF_BYTES: usize = 8 * 1024;
+/// Oldest DPoP proof a configuration may take, in seconds: for that long each one has to be remembered.
+pub const PROOF_AGE_SECONDS: i64 = 300;
+/// Longest time a DPoP nonce may count, in seconds.
+pub const NONCE_LIFETIME_SECONDS: i64 = 3600;
+/// Most used DPoP proofs an instance remembers, about a megabyte; the store remembers for all.
+pub const USED_PROOFS: usize = 8192;
+/// Most used DPoP proofs in one of the 256 shards of the store: 24 KiB, read and written once for each proof. Together
+/// 262,144, which with the defaults is 2,000 a second.
+pub const USED_PROOFS_PER_SHARD: usize = 1024;
+/// How far the clocks of two instances may be apart, in seconds: for that much longer used proofs are remembered.
+pub const CLOCK_DIFFERENCE_SECONDS: i64 = 60;
+
 /// Most issuers in a bundle.
 pub const ISSUERS: usize = 64;
 /// Longest issuer name, so that a default prefix stays short.

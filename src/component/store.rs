@@ -41,4 +41,17 @@ impl Store {
     pub(super) async fn delete(&self, key: &str) -> Result<(), String> {
         self.store.delete(key).await.map_err(|error| format!("the store cannot be written: {error}"))
     }
+
+    /// Changes the value of a key; `change` gives the new value, or `None` to leave it as it is. Not atomic yet: compare-and-swap
+    /// takes its place.
+    ///
+    /// # Errors
+    /// Why it cannot be read or written.
+    pub(super) async fn update(&self, key: &str, mut change: impl FnMut(Option<&[u8]>) -> Option<Vec<u8>>) -> Result<bool, String> {
+        let stored = self.get(key).await?;
+        match change(stored.as_deref()) {
+            Some(value) => self.set(key, &value).await.map(|()| true),
+            None => Ok(false),
+        }
+    }
 }

@@ -3,8 +3,7 @@
 use super::issuers::{ClaimPaths, Issuer};
 use super::json::{Json, Object};
 use super::jwt::Token;
-use super::{Confirmation, TokenIdentity};
-use super::{status, text};
+use super::{TokenIdentity, binding, status, text};
 use crate::decision::{Denial, Reason, UnixTime};
 use crate::limits;
 
@@ -53,7 +52,7 @@ pub(super) fn identity(issuer: &Issuer, token: &Token<'_>, key_id: Option<&str>,
         client_id,
         email: email(claims)?,
         session_id: short(claims, "sid", limits::SHORT_CLAIM_BYTES)?,
-        confirmation: Confirmation::default(),
+        confirmation: binding::confirmation(claims)?,
         status: status::of_token(issuer, claims)?,
     })
 }

@@ -264,7 +264,7 @@ fn not_empty(table: &Table<'_>, key: &str, found: &Found<Vec<Found<String>>>, re
 }
 
 /// A set of distinct, valid values, none of them refused by `parse`.
-fn set<T: Ord>(
+pub(super) fn set<T: Ord>(
     table: &Table<'_>,
     key: &str,
     found: Found<Vec<Found<String>>>,
@@ -292,7 +292,8 @@ fn set<T: Ord>(
     Some(set)
 }
 
-fn algorithm_help(name: &str) -> String {
+/// Advice on an algorithm that is not known or not accepted.
+pub(super) fn algorithm_help(name: &str) -> String {
     match name.to_ascii_uppercase().as_str() {
         "NONE" => "an unsecured token proves nothing and is never accepted".to_owned(),
         "HS256" | "HS384" | "HS512" => "symmetric algorithms are never accepted: who can verify could also sign".to_owned(),
@@ -300,7 +301,8 @@ fn algorithm_help(name: &str) -> String {
     }
 }
 
-fn number(table: &mut Table<'_>, key: &'static str, range: std::ops::RangeInclusive<i64>, report: &mut Report) -> Option<i64> {
+/// A whole number within a range.
+pub(super) fn number(table: &mut Table<'_>, key: &'static str, range: std::ops::RangeInclusive<i64>, report: &mut Report) -> Option<i64> {
     let found = table.integer(key, report)?;
     if range.contains(&found.value) {
         return Some(found.value);

@@ -101,6 +101,26 @@ impl Issuers {
         self.by_iss.values().map(|issuer| issuer.keys.len()).sum()
     }
 
+    /// The exact `iss` of each, sorted.
+    pub fn identifiers(&self) -> impl Iterator<Item = &str> {
+        self.by_iss.keys().map(String::as_str)
+    }
+
+    /// Whether an issuer wants its tokens bound to a client certificate.
+    pub fn any_requires_certificate(&self) -> bool {
+        self.by_iss.values().any(|issuer| issuer.required.certificate)
+    }
+
+    /// Whether an issuer wants its tokens bound to a key.
+    pub fn any_requires_dpop(&self) -> bool {
+        self.by_iss.values().any(|issuer| issuer.required.dpop)
+    }
+
+    /// Whether every issuer does, so that no token counts without a proof. `false` where there is none.
+    pub fn all_require_dpop(&self) -> bool {
+        !self.is_empty() && self.by_iss.values().all(|issuer| issuer.required.dpop)
+    }
+
     /// What is asked of DPoP proofs.
     pub fn dpop(&self) -> &DpopConfig {
         &self.dpop

@@ -100,7 +100,7 @@ fn private() -> KeyProblem {
 }
 
 /// One key; `None` when it is not for verifying signatures.
-fn read_key(members: &Object) -> Result<Option<Key>, KeyProblem> {
+pub(super) fn read_key(members: &Object) -> Result<Option<Key>, KeyProblem> {
     if PRIVATE.iter().any(|name| members.contains_key(*name)) {
         return Err(private());
     }

@@ -11,6 +11,10 @@ use crate::limits;
 
 /// A token taken apart, unverified.
 pub(super) struct Token<'a> {
+    /// The token as received.
+    pub(super) compact: &'a str,
+    /// The header. Only a DPoP proof has anything in it that counts beside the three below.
+    pub(super) header: Object,
     /// The algorithm the header names. The key has the last word.
     pub(super) algorithm: Algorithm,
     /// `kid`.
@@ -47,7 +51,7 @@ impl<'a> Token<'a> {
         let header = object(&header, Reason::JwtHeaderInvalid, "header")?;
         let (algorithm, kid, typ) = check_header(&header)?;
         let claims = object(&payload, Reason::JwtClaimsInvalid, "claims")?;
-        Ok(Self { algorithm, kid, typ, claims, signing_input, signature })
+        Ok(Self { compact: token, header, algorithm, kid, typ, claims, signing_input, signature })
     }
 }
 
@@ -90,7 +94,8 @@ fn object(bytes: &[u8], invalid: Reason, name: &str) -> Result<Object, Denial> {
     }
 }
 
-/// What the header asks for. `jwk`, `jku`, `x5u`, `x5c` and other members are not read at all: keys come from the bundle.
+/// What the header asks for. `jwk`, `jku`, `x5u`, `x5c` and other members are not read at all: keys come
+/// from the bundle. Only a DPoP proof brings its own.
 fn check_header(header: &Object) -> Result<(Algorithm, Option<String>, Option<String>), Denial> {
     let invalid = |detail: String| Denial::new(Reason::JwtHeaderInvalid, detail);
     let string = |name: &str| match header.get(name) {

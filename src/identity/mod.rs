@@ -36,7 +36,7 @@ use crate::decision::UnixTime;
 
 pub use credentials::{Answers, Credential, CredentialKind, Fate, KeyNeed, Presented, Questions, Revocations, Verified, verify};
 pub use deployment::{Deployment, PublicUrl, Secret};
-pub use dpop::{DpopConfig, ProofUse};
+pub use dpop::{DpopConfig, ProofUse, ShardError, UsedProofs, nonce as dpop_nonce};
 pub use issuers::Issuers;
 pub use mtls::{Chain, Mtls};
 pub use remote::{KeySet, Supply};

@@ -37,7 +37,7 @@ impl Path {
     ///
     /// # Errors
     /// The first thing that is wrong from the left; what concerns a whole segment is told at the segment's end.
-    pub(super) fn parse(raw: &str) -> Result<Self, Denial> {
+    pub(crate) fn parse(raw: &str) -> Result<Self, Denial> {
         // An absent path, `*`, an absolute form and `//host` are all "not exactly one `/`".
         let rest = raw.strip_prefix('/').filter(|rest| !rest.starts_with('/'));
         let rest = rest.ok_or_else(|| Denial::new(Reason::RequestPathNotAbsolute, "the path does not start with exactly one `/`"))?;

@@ -2,11 +2,13 @@
 
 mod support;
 
+mod binding;
 mod command;
 mod concurrency;
 mod denials;
 mod dependencies;
 mod docs;
+mod dpop;
 mod edges;
 mod faults;
 mod forwarding;

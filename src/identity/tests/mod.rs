@@ -1,10 +1,12 @@
 //! Tests of the verifier as a whole: every reason beside a positive control, attacks, loading, published vectors.
 
 mod attacks;
+mod binding;
 mod claims;
 mod key_sets;
 mod loading;
 mod pem_files;
+mod proofs;
 mod random;
 mod reasons;
 mod status;

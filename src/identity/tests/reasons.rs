@@ -153,6 +153,8 @@ fn cases() -> Vec<(&'static str, String, Reason)> {
         ("`auth_time` is a string", body(json!({ "auth_time": "1" })), Reason::JwtClaimInvalid),
         ("`amr` is a string", body(json!({ "amr": "pwd" })), Reason::JwtClaimInvalid),
         ("a status of a mechanism that is not known", body(json!({ "status": { "x": {} } })), Reason::JwtStatusInvalid),
+        ("`cnf` is a string", body(json!({ "cnf": "x" })), Reason::JwtConfirmationInvalid),
+        ("`cnf` is empty", body(json!({ "cnf": {} })), Reason::JwtConfirmationInvalid),
         ("many groups", body(json!({ "groups": many(limits::GROUPS + 1) })), Reason::JwtTooManyGroups),
         ("many roles", body(json!({ "roles": many(limits::GROUPS + 1) })), Reason::JwtTooManyGroups),
         ("many scopes", body(json!({ "scope": many(limits::GROUPS + 1).join(" ") })), Reason::JwtTooManyGroups),
@@ -178,9 +180,10 @@ fn every_failure_has_its_own_reason() {
         }
         seen.insert(expected);
     }
-    // What a token alone cannot show has a test of its own below or in `authorization`.
-    seen.extend([Reason::JwtStatusRevoked]);
+    // What a token alone cannot show has a test of its own below or in `authorization`, `binding`, `revocation` or `status`.
     seen.extend([Reason::AuthMalformed, Reason::AuthSchemeUnsupported, Reason::JwtKeyAmbiguous, Reason::JwtTooOld]);
+    seen.extend([Reason::JwtBindingMissing, Reason::JwtCertificateMissing, Reason::JwtCertificateMismatch]);
+    seen.extend([Reason::JwtRevoked, Reason::JwtStatusInvalid, Reason::JwtStatusRevoked]);
     let all = Reason::ALL.iter().filter(|r| r.code().starts_with("jwt.") || r.code().starts_with("auth."));
     assert_eq!(seen, all.copied().collect::<BTreeSet<_>>());
 }

@@ -1,13 +1,19 @@
 //! Tokens, right and wrong, made without the library the gate verifies them with.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
 use ring::rand::SystemRandom;
-use ring::signature::{self, EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair};
+use ring::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair};
 use serde_json::{Value, json};
 
 pub const DEV_ISS: &str = "https://dev.cedargate.invalid/";
 pub const PARTNER_ISS: &str = "https://partner.example/";
+/// Wants tokens bound to a key.
+pub const WALLET_ISS: &str = "https://wallet.example/";
+/// Wants tokens bound to a certificate.
+pub const MESH_ISS: &str = "https://mesh.example/";
 
 /// The private keys in `tests/gate/private/`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +78,16 @@ impl Token {
         }
     }
 
+    /// The same of an issuer that wants its tokens bound.
+    pub fn of(self, iss: &str) -> Self {
+        self.claim("iss", json!(iss)).claim("aud", json!("https://api.example.com"))
+    }
+
+    /// Binds the token to the key with this thumbprint (RFC 9449, section 6.1).
+    pub fn bound_to(self, thumbprint: &str) -> Self {
+        self.claim("cnf", json!({"jkt": thumbprint}))
+    }
+
     /// Signs with another algorithm and key, and says so in the header.
     pub fn signed(mut self, alg: &'static str, key: Key, kid: &str) -> Self {
         (self.alg, self.key) = (alg, key);
@@ -128,6 +144,92 @@ impl Token {
         let input = self.signing_input();
         let signature = sign(self.alg, self.key, input.as_bytes());
         format!("{input}.{}", B64.encode(signature))
+    }
+}
+
+/// The public key of a proof as a JWK, without anything it need not have.
+pub fn public_jwk(alg: &str, key: Key) -> Value {
+    match alg {
+        "EdDSA" => {
+            let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(key.pkcs8()).unwrap();
+            json!({"kty": "OKP", "crv": "Ed25519", "x": B64.encode(pair.public_key())})
+        }
+        "ES256" => {
+            let random = SystemRandom::new();
+            let pair = EcdsaKeyPair::from_pkcs8(&signature::ECDSA_P256_SHA256_FIXED_SIGNING, key.pkcs8(), &random).unwrap();
+            let (x, y) = pair.public_key().as_ref()[1..].split_at(32);
+            json!({"kty": "EC", "crv": "P-256", "x": B64.encode(x), "y": B64.encode(y)})
+        }
+        "PS256" => {
+            let pair = RsaKeyPair::from_pkcs8(key.pkcs8()).unwrap();
+            let public = signature::RsaPublicKeyComponents::<Vec<u8>>::from(pair.public());
+            json!({"kty": "RSA", "n": B64.encode(public.n), "e": B64.encode(public.e)})
+        }
+        other => panic!("no proof with {other}"),
+    }
+}
+
+/// The thumbprint of a JWK (RFC 7638). `serde_json` sorts the members, and there are no others.
+pub fn thumbprint(jwk: &Value) -> String {
+    sha256(jwk.to_string().as_bytes())
+}
+
+/// SHA-256 in base64url.
+pub fn sha256(bytes: &[u8]) -> String {
+    B64.encode(ring::digest::digest(&ring::digest::SHA256, bytes))
+}
+
+/// A DPoP proof (RFC 9449, section 4.2) under construction: a good one for a request until something is changed.
+#[derive(Debug, Clone)]
+pub struct Proof {
+    pub header: Value,
+    pub claims: Value,
+    key: Key,
+    alg: &'static str,
+}
+
+impl Proof {
+    /// A good proof for a request with this token, by a key no issuer has. Each one has a `jti` of its own.
+    pub fn new(now: i64, method: &str, url: &str, token: &str) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let started = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
+        let id = format!("{started}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        Self {
+            header: json!({"typ": "dpop+jwt", "alg": "EdDSA", "jwk": public_jwk("EdDSA", Key::Stranger)}),
+            claims: json!({"jti": id, "htm": method, "htu": url, "iat": now, "ath": sha256(token.as_bytes())}),
+            key: Key::Stranger,
+            alg: "EdDSA",
+        }
+    }
+
+    /// Made with another key.
+    pub fn signed(mut self, alg: &'static str, key: Key) -> Self {
+        (self.alg, self.key) = (alg, key);
+        self.header("alg", json!(alg)).header("jwk", public_jwk(alg, key))
+    }
+
+    /// Signs with another key without saying so.
+    pub fn key(mut self, key: Key) -> Self {
+        self.key = key;
+        self
+    }
+
+    /// Sets a header member; `null` removes it.
+    pub fn header(mut self, name: &str, value: Value) -> Self {
+        set(&mut self.header, name, value);
+        self
+    }
+
+    /// Sets a claim; `null` removes it.
+    pub fn claim(mut self, name: &str, value: Value) -> Self {
+        set(&mut self.claims, name, value);
+        self
+    }
+
+    /// The compact proof.
+    pub fn make(&self) -> String {
+        let input = format!("{}.{}", B64.encode(self.header.to_string()), B64.encode(self.claims.to_string()));
+        format!("{input}.{}", B64.encode(sign(self.alg, self.key, input.as_bytes())))
     }
 }
 

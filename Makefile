@@ -18,14 +18,17 @@ CEDARGATE := $(TARGET)/debug/cedargate
 # The set-up found the C compiler for wasm; only builds for wasm may see it.
 wasm_cc := set -a; . "$(TARGET)/setup.env"; set +a;
 
-.PHONY: help setup component cli up seal check test test-gate lint bench fuzz docs clean gate-is-named
+.PHONY: help setup setup-tests component cli up seal check test test-gate lint bench fuzz docs clean gate-is-named
 
 help: ## list the commands
-	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 	@printf '\n  make up LISTEN=127.0.0.1:8080 ORIGIN=http://127.0.0.1:9000\n  make test-gate GATE=http://127.0.0.1:3000\n'
 
 setup: ## install what building needs; nothing when all is there
 	@scripts/setup
+
+setup-tests: setup ## install what the tests need besides: nginx, haproxy
+	@scripts/setup-tests
 
 # A cdylib by command and not by Cargo.toml: a second crate type there switches LTO off.
 component: setup ## build the base component
@@ -45,7 +48,7 @@ seal: component cli ## seal policies/ and keys/ into target/sealed/cedargate.was
 check: cli ## say everything that is wrong in policies/ and keys/
 	@"$(CEDARGATE)" check $(ARGS)
 
-test: component ## run all tests
+test: setup-tests component ## run all tests
 	@echo 'test: everything' >&2
 	@CEDARGATE_BASE="$(BASE)" cargo test --workspace --locked
 
@@ -53,7 +56,7 @@ test: component ## run all tests
 gate-is-named:
 	@[ -n "$(GATE)" ] || { echo 'make test-gate: say which gate: make test-gate GATE=http://127.0.0.1:3000' >&2; exit 2; }
 
-test-gate: gate-is-named component ## run the end-to-end tests against GATE=http://… (docs/testing.md)
+test-gate: gate-is-named setup-tests component ## run the end-to-end tests against GATE=http://… (docs/testing.md)
 	@GATE="$(GATE)" CEDARGATE_BASE="$(BASE)" cargo test --locked --test all
 
 lint: setup ## check format, dependencies and code

@@ -132,6 +132,9 @@ pub const STATUS_TTL_DEFAULT_SECONDS: i64 = 300;
 /// How long a status list may take to come, in milliseconds: callers wait for it.
 pub const STATUS_TIMEOUT_MS: u64 = 3000;
 
+/// How often a change of a key in the store is tried again because others change it too.
+pub const STORE_TRIES: usize = 64;
+
 /// Longest string copied into a record, in bytes; longer ones are cut and marked.
 pub const RECORD_STRING_BYTES: usize = 1024;
 /// Largest file of a bundle, and the whole of it, in bytes.

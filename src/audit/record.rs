@@ -6,7 +6,7 @@ use super::text::{clean, clean_bytes};
 use super::{DecisionId, Timestamp, TraceIds};
 use crate::bundle::Gate;
 use crate::decision::{Decision, Denial, Reason};
-use crate::identity::{Identity, TokenIdentity};
+use crate::identity::{CertificateIdentity, Credential, Fate, Identity, TokenIdentity};
 use crate::policy::{PolicyRef, Verdict};
 use crate::request::{Facts, RawRequest};
 
@@ -108,6 +108,8 @@ pub struct Record {
     policies: Vec<Policy>,
     errors: Vec<String>,
     identity: Option<Token>,
+    certificate: Option<Certificate>,
+    credentials: Vec<CredentialView>,
     cedar: Option<Cedar>,
     request: RequestView,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -133,6 +135,28 @@ struct Token {
     kid: Option<String>,
     alg: &'static str,
     token_id: Option<String>,
+    bindings: Vec<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+struct Certificate {
+    anchor: String,
+    subject: String,
+    issuer: String,
+    serial: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spiffe_id: Option<String>,
+    fingerprint: String,
+}
+
+#[derive(Debug, Serialize)]
+struct CredentialView {
+    kind: &'static str,
+    fate: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    detail: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -149,36 +173,45 @@ enum UpstreamView {
     Error { reason: &'static str, detail: String },
 }
 
+/// What a decision tells beside its outcome.
+#[derive(Debug, Clone, Copy)]
+struct Told<'a> {
+    identity: &'a Identity,
+    credentials: &'a [Credential],
+    verdict: Option<&'a Verdict>,
+}
+
+impl<'a> Told<'a> {
+    fn of(decision: &'a Decision) -> Self {
+        let Decision { identity, credentials, verdict, outcome: _, status: _ } = decision;
+        Self { identity, credentials, verdict: verdict.as_ref() }
+    }
+}
+
 impl Record {
     /// The record of a decision.
     pub fn new(context: Context<'_>, decision: &Decision) -> Self {
-        let Decision { identity, credentials: _, verdict, outcome, status: _ } = decision;
-        let (word, reason, detail) = match outcome {
+        let (word, reason, detail) = match &decision.outcome {
             Ok(_) => ("allow", Reason::PolicyPermit, ""),
             Err(denial) => ("deny", denial.reason, denial.detail.as_str()),
         };
-        Self::build(context, word, reason, detail, identity, verdict.as_ref())
+        Self::build(context, word, reason, detail, Told::of(decision))
     }
 
     /// The record of a permitted request, whose permit was used up in forwarding it.
     pub fn permitted(context: Context<'_>, decision: &Decision) -> Self {
-        Self::build(context, "allow", Reason::PolicyPermit, "", &decision.identity, decision.verdict.as_ref())
+        Self::build(context, "allow", Reason::PolicyPermit, "", Told::of(decision))
     }
 
     /// The record of a request the gate answered itself.
     pub fn own(context: Context<'_>, reason: Reason) -> Self {
-        let word = if reason == Reason::GateHealth { "allow" } else { "deny" };
-        Self::build(context, word, reason, "", &Identity::Anonymous, None)
+        let word = if reason.status() == 200 { "allow" } else { "deny" };
+        // Credentials are not looked at: whoever asks gets the same.
+        Self::build(context, word, reason, "", Told { identity: &Identity::Anonymous, credentials: &[], verdict: None })
     }
 
-    fn build(
-        context: Context<'_>,
-        decision: &'static str,
-        reason: Reason,
-        detail: &str,
-        identity: &Identity,
-        verdict: Option<&Verdict>,
-    ) -> Self {
+    fn build(context: Context<'_>, decision: &'static str, reason: Reason, detail: &str, told: Told<'_>) -> Self {
+        let Told { identity, credentials, verdict } = told;
         let Context { time, id, trace, region, gate, request, status, timing, upstream } = context;
         Self {
             v: 1,
@@ -194,7 +227,9 @@ impl Record {
             status,
             policies: verdict.map(|v| v.determining.iter().map(policy).collect()).unwrap_or_default(),
             errors: verdict.map(|v| v.errors.iter().map(|e| clean(e)).collect()).unwrap_or_default(),
-            identity: token(identity),
+            identity: identity.token().map(token),
+            certificate: identity.certificate().map(certificate),
+            credentials: credentials.iter().map(credential).collect(),
             cedar: verdict.map(|v| Cedar { principal: clean(&v.principal), action: clean(&v.action), resource: clean(&v.resource) }),
             request,
             upstream: upstream.map(|u| match u {
@@ -223,15 +258,38 @@ fn policy(policy: &PolicyRef) -> Policy {
     Policy { id: clean(id), reason: text(reason), owner: text(owner), control: text(control) }
 }
 
-fn token(identity: &Identity) -> Option<Token> {
-    let TokenIdentity { issuer, subject, key_id, algorithm, token_id, .. } = identity.token()?;
-    Some(Token {
+fn token(identity: &TokenIdentity) -> Token {
+    let TokenIdentity { issuer, subject, key_id, algorithm, token_id, confirmation, .. } = identity;
+    Token {
         issuer: clean(issuer),
         subject: clean(subject),
         kid: key_id.as_deref().map(clean),
         alg: algorithm,
         token_id: token_id.as_deref().map(clean),
-    })
+        bindings: confirmation.bindings().collect(),
+    }
+}
+
+fn certificate(identity: &CertificateIdentity) -> Certificate {
+    let CertificateIdentity { anchor, subject, issuer, serial, spiffe_id, fingerprint, .. } = identity;
+    Certificate {
+        anchor: clean(anchor),
+        subject: clean(subject),
+        issuer: clean(issuer),
+        serial: clean(serial),
+        spiffe_id: spiffe_id.as_deref().map(clean),
+        fingerprint: fingerprint.to_string(),
+    }
+}
+
+fn credential(credential: &Credential) -> CredentialView {
+    let Credential { kind, fate } = credential;
+    let (fate, reason, detail) = match fate {
+        Fate::Verified => ("verified", None, ""),
+        Fate::Refused(denial) => ("refused", Some(denial.reason.code()), denial.detail.as_str()),
+        Fate::Ignored(why) => ("ignored", None, *why),
+    };
+    CredentialView { kind: kind.as_str(), fate, reason, detail: clean(detail) }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Generated glue: the exports of the component. Nothing else needs `unsafe`.
+//! Generated glue: the exports of the component, and the imports its SDK has not. Nothing else needs `unsafe`.
 #![expect(unsafe_code, reason = "generated canonical ABI glue")]
 
 use spin_sdk::wasip3::exports::http::handler::Guest as Handler;
@@ -15,6 +15,17 @@ mod sealable {
 
     pub(super) struct Component;
 }
+
+mod serving {
+    spin_sdk::wit_bindgen::generate!({
+        path: "wit",
+        world: "serving",
+        runtime_path: "::spin_sdk::wit_bindgen::rt",
+        generate_all,
+    });
+}
+
+pub(super) use serving::wasi::keyvalue::{atomics, store as buckets};
 
 impl sealable::Guest for sealable::Component {
     fn initialize(files: Vec<(String, Vec<u8>)>) -> Result<String, String> {

@@ -170,7 +170,7 @@ fn reason_of(verdict: &Verdict) -> Reason {
         return Reason::PolicyPermit;
     }
     if !verdict.determining.is_empty() {
-        return Reason::PolicyForbid;
+        return if verdict.step_up.is_some() { Reason::PolicyStepUp } else { Reason::PolicyForbid };
     }
     if !verdict.missing_scope.is_empty() {
         return Reason::PolicyInsufficientScope;

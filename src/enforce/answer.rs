@@ -2,16 +2,13 @@
 
 use serde_json::json;
 
+use super::challenge::{self, Challenge};
 use crate::bundle::Gate;
-use crate::decision::{Decision, Reason, UnixTime};
-use crate::identity::Deployment;
-use crate::request::{Facts, Method};
+use crate::decision::{Decision, Reason};
+use crate::request::Method;
 
 /// The field every response through the gate carries, so that a caller can name a decision to an auditor.
 pub const DECISION_ID: &str = "cedargate-decision-id";
-
-/// The protection space of challenges (RFC 9110, section 11.5).
-const REALM: &str = "cedargate";
 
 /// A complete response of the gate's own. Always with `content-length`: without it a response goes out chunked, which
 /// costs up to 44 ms with instance reuse.
@@ -25,54 +22,32 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
-/// What challenges are made from (RFC 9110, section 11.6.1).
-#[derive(Debug, Clone, Copy)]
-pub struct Challenge<'a> {
-    /// The gate.
-    pub gate: &'a Gate,
-    /// The request.
-    pub facts: &'a Facts,
-    /// What the deployment says: the public URL, and what nonces are keyed with.
-    pub deployment: &'a Deployment,
-    /// The time.
-    pub now: UnixTime,
-}
-
 impl Answer {
     /// The response to a denied request: constant in shape, so that an unknown and a forbidden resource look alike.
     ///
     /// `challenge` is what a challenge is made from; `None` where the request was not understood.
-    pub fn denial(decision: &Decision, _challenge: Option<&Challenge<'_>>, decision_id: &str) -> Self {
-        let reason = decision.reason();
-        let missing_scope: &[String] = match (&decision.verdict, reason) {
-            (Some(verdict), Reason::PolicyInsufficientScope) => &verdict.missing_scope,
-            _ => &[],
-        };
-        Self::problem(reason, decision.status, missing_scope, decision_id)
+    pub fn denial(decision: &Decision, challenge: Option<&Challenge<'_>>, decision_id: &str) -> Self {
+        let mut headers = allowed(decision.reason());
+        headers.extend(challenge::fields(decision, challenge).into_iter().map(|(name, value)| field(name, &value)));
+        Self::problem(decision.reason(), decision.status, headers, decision_id)
     }
 
-    /// The response for a reason that is not a decision of a policy: a fault of the origin, an endpoint that is not there.
+    /// The response for a reason that is not a decision of a policy: a fault of the origin, a body the gate cannot read.
     pub fn fault(reason: Reason, decision_id: &str) -> Self {
-        Self::problem(reason, reason.status(), &[], decision_id)
+        Self::problem(reason, reason.status(), allowed(reason), decision_id)
     }
 
     /// The response to a request for something the gate does not serve at an endpoint of its own; `allow` names the methods
     /// it would take.
-    pub fn not_served(reason: Reason, _allow: &str, decision_id: &str) -> Self {
-        Self::fault(reason, decision_id)
+    pub fn not_served(reason: Reason, allow: &str, decision_id: &str) -> Self {
+        // RFC 9110, section 15.5.6: with 405 always, whatever it names.
+        let headers = if reason.status() == 405 { vec![field("allow", allow)] } else { vec![] };
+        Self::problem(reason, reason.status(), headers, decision_id)
     }
 
-    /// The protected-resource metadata (RFC 9728, section 2).
-    pub fn metadata(_gate: &Gate, _facts: &Facts, _deployment: &Deployment, decision_id: &str) -> Self {
-        Self::fault(Reason::GateNotFound, decision_id)
-    }
-
-    fn problem(reason: Reason, status: u16, missing_scope: &[String], decision_id: &str) -> Self {
-        let code = match (status, reason.public()) {
-            // Whatever the reason, without a credential the answer is the same.
-            (401, public) if public != "invalid_token" => "unauthenticated",
-            (_, public) => public,
-        };
+    fn problem(reason: Reason, status: u16, more: Vec<(String, Vec<u8>)>, decision_id: &str) -> Self {
+        // Whatever the reason, without a credential the answer is the same.
+        let code = if status == 401 && reason.status() != 401 { "unauthenticated" } else { reason.public() };
         let body = json!({
             "type": "about:blank",
             "title": title(status),
@@ -82,18 +57,7 @@ impl Answer {
         });
         let mut headers =
             vec![field("content-type", "application/problem+json"), field("cache-control", "no-store"), field(DECISION_ID, decision_id)];
-        match (status, code) {
-            // RFC 6750, section 3.1: no error code when the request carried no credential.
-            (401, "unauthenticated") => headers.push(field("www-authenticate", &format!(r#"Bearer realm="{REALM}""#))),
-            (401, _) => headers.push(field("www-authenticate", &format!(r#"Bearer realm="{REALM}", error="invalid_token""#))),
-            (403, "insufficient_scope") => {
-                let scope = missing_scope.join(" ");
-                headers.push(field("www-authenticate", &format!(r#"Bearer realm="{REALM}", error="insufficient_scope", scope="{scope}""#)));
-            }
-            (405, "method_not_allowed") => headers.push(field("allow", "GET, HEAD")),
-            (405, _) => headers.push(field("allow", &Method::ALL.map(Method::as_str).join(", "))),
-            _ => {}
-        }
+        headers.extend(more);
         Self::with_body(status, headers, body.to_string())
     }
 
@@ -110,14 +74,22 @@ impl Answer {
         Self::with_body(200, headers, body.to_string())
     }
 
-    fn with_body(status: u16, mut headers: Vec<(String, Vec<u8>)>, body: String) -> Self {
+    pub(super) fn with_body(status: u16, mut headers: Vec<(String, Vec<u8>)>, body: String) -> Self {
         headers.push(field("content-length", &body.len().to_string()));
         Self { status, headers, body: body.into_bytes() }
     }
 }
 
-fn field(name: &str, value: &str) -> (String, Vec<u8>) {
+pub(super) fn field(name: &str, value: &str) -> (String, Vec<u8>) {
     (name.to_owned(), value.as_bytes().to_vec())
+}
+
+/// The methods there are, for a request with another one.
+fn allowed(reason: Reason) -> Vec<(String, Vec<u8>)> {
+    if reason.status() != 405 {
+        return vec![];
+    }
+    vec![field("allow", &Method::ALL.map(Method::as_str).join(", "))]
 }
 
 /// The reason phrase of the statuses the gate uses (RFC 9110, section 15; RFC 6585): RFC 9457 asks for it beside `about:blank`.
@@ -144,8 +116,6 @@ fn title(status: u16) -> &'static str {
 mod tests {
     use super::Answer;
     use crate::decision::{Decision, Denial, Reason};
-    use crate::identity::Identity;
-    use crate::policy::Verdict;
 
     fn header<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {
         answer.headers.iter().find(|(n, _)| n == name).map(|(_, v)| std::str::from_utf8(v).unwrap())
@@ -177,36 +147,21 @@ mod tests {
     }
 
     #[test]
-    fn challenges_follow_rfc_6750() {
-        let verdict = |missing_scope: &[&str]| Verdict {
-            allow: false,
-            determining: vec![],
-            errors: vec![],
-            principal: String::new(),
-            action: String::new(),
-            resource: String::new(),
-            missing_scope: missing_scope.iter().map(|s| (*s).to_owned()).collect(),
-        };
-        let anonymous = Decision {
-            identity: Identity::Anonymous,
-            credentials: vec![],
-            verdict: Some(verdict(&[])),
-            outcome: Err(Reason::PolicyForbid.into()),
-            status: 401,
-        };
-        let answer = Answer::denial(&anonymous, None, "id");
-        assert_eq!(header(&answer, "www-authenticate"), Some(r#"Bearer realm="cedargate""#));
-        assert!(String::from_utf8_lossy(&answer.body).contains(r#""code":"unauthenticated""#));
-        let scope = Decision {
-            identity: Identity::Anonymous,
-            credentials: vec![],
-            verdict: Some(verdict(&["a", "b"])),
-            outcome: Err(Reason::PolicyInsufficientScope.into()),
-            status: 403,
-        };
-        assert_eq!(
-            header(&Answer::denial(&scope, None, "id"), "www-authenticate"),
-            Some(r#"Bearer realm="cedargate", error="insufficient_scope", scope="a b""#)
-        );
+    fn without_a_credential_every_reason_looks_the_same() {
+        let anonymous = |reason: Reason| Decision { status: 401, ..Decision::denied(reason.into()) };
+        let answers: Vec<_> = [Reason::PolicyForbid, Reason::PolicyNoPermit, Reason::PolicyInsufficientScope, Reason::PolicyError]
+            .map(|reason| Answer::denial(&anonymous(reason), None, "id"))
+            .into();
+        assert!(answers.windows(2).all(|pair| pair[0] == pair[1]), "{answers:?}");
+        assert_eq!(header(&answers[0], "www-authenticate"), Some(r#"Bearer realm="cedargate""#));
+        assert!(String::from_utf8_lossy(&answers[0].body).contains(r#""code":"unauthenticated""#));
+    }
+
+    #[test]
+    fn what_is_not_served_names_the_methods_that_are() {
+        let method = Answer::not_served(Reason::GateMethodNotAllowed, "POST, DELETE", "id");
+        assert_eq!((method.status, header(&method, "allow")), (405, Some("POST, DELETE")));
+        let other = Answer::not_served(Reason::GateNotFound, "", "id");
+        assert_eq!((other.status, header(&other, "allow")), (404, None));
     }
 }

@@ -5,6 +5,7 @@ use super::{DECISION_ID, Destination};
 use crate::audit::TraceIds;
 use crate::bundle::Gate;
 use crate::decision::Permit;
+use crate::identity::Mtls;
 use crate::request::{Facts, Method};
 
 /// What the shell adds to a permit to carry it on.
@@ -38,7 +39,8 @@ pub struct Forwarded {
 /// Identity headers are written after everything a caller sent was filtered, so they are inserted or absent, never
 /// passed through.
 pub fn forward(permit: Permit, facts: &Facts, destination: Destination, onward: &Onward<'_>) -> Forwarded {
-    let mut headers = passed_on(&facts.headers);
+    let own: Vec<&str> = onward.gate.mtls().into_iter().flat_map(Mtls::own_fields).collect();
+    let mut headers = passed_on(&facts.headers, &own);
     let mut set = |name: &str, value: &str| headers.push((name.to_owned(), value.as_bytes().to_vec()));
     set("cedargate-principal", &visible_ascii(permit.principal()));
     set(DECISION_ID, onward.decision_id);
@@ -65,10 +67,11 @@ pub fn forward(permit: Permit, facts: &Facts, destination: Destination, onward: 
     }
 }
 
-/// What of a caller's fields, named in lower case, goes on.
-fn passed_on(headers: &[(String, Vec<u8>)]) -> Vec<(String, Vec<u8>)> {
+/// What of a caller's fields, named in lower case, goes on. `own` are fields of the gate's configuration that never do.
+fn passed_on(headers: &[(String, Vec<u8>)], own: &[&str]) -> Vec<(String, Vec<u8>)> {
     let listed = listed_by_connection(headers);
-    headers.iter().filter(|(name, _)| !is_kept_from_origin(name) && !listed.contains(name)).cloned().collect()
+    let kept = |name: &String| is_kept_from_origin(name, own.iter().copied()) || listed.contains(name);
+    headers.iter().filter(|(name, _)| !kept(name)).cloned().collect()
 }
 
 /// The origin's response fields as the client sees them.
@@ -105,6 +108,14 @@ mod tests {
             "client-cert",
             "client-cert-chain",
             "x-forwarded-client-cert",
+            "Client_Cert",
+            "ssl-client-cert",
+            "SSL_CLIENT_VERIFY",
+            "x-ssl-client-cert",
+            "x-ssl-client-s-dn",
+            "x-amzn-mtls-clientcert",
+            "x-amzn-mtls-clientcert-leaf",
+            "x-client-cert-fingerprint",
             "X-Forwarded-For",
             "x_forwarded_for",
             "forwarded",
@@ -116,20 +127,31 @@ mod tests {
             "x-original-url",
             "traceparent",
         ] {
-            assert!(is_kept_from_origin(name), "{name}");
+            assert!(is_kept_from_origin(name, [].into_iter()), "{name}");
         }
         for name in
             ["accept", "authorization", "cookie", "content-type", "content-length", "x-request-id", "range", "x-forward", "client", "spin"]
         {
-            assert!(!is_kept_from_origin(name), "{name}");
+            assert!(!is_kept_from_origin(name, [].into_iter()), "{name}");
         }
+    }
+
+    #[test]
+    fn the_fields_of_the_configuration_do_not_pass_through_in_any_spelling() {
+        let field = |name: &str| (name.to_owned(), b"1".to_vec());
+        let all = ["x-edge-secret", "x_edge_secret", "x-edge_secret", "x-cert", "x-edge-secret-2"].map(field);
+        assert_eq!(passed_on(&all, &["x-edge-secret", "X_Cert"]), [field("x-edge-secret-2")]);
+        assert_eq!(passed_on(&all, &[]).len(), all.len());
     }
 
     #[test]
     fn what_connection_lists_does_not_pass_through() {
         let field = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
         let all = [field("connection", "close, X-Listed"), field("x-listed", "1"), field("connection", "x-too"), field("x-too", "2")];
-        assert_eq!(passed_on(&[&all[..], &[field("x-kept", "3"), field("cedargate-principal", "4")]].concat()), [field("x-kept", "3")]);
+        assert_eq!(
+            passed_on(&[&all[..], &[field("x-kept", "3"), field("cedargate-principal", "4")]].concat(), &[]),
+            [field("x-kept", "3")]
+        );
     }
 
     #[test]

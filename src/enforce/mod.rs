@@ -3,10 +3,14 @@
 //! Pure: what to send is decided here, sending it is the shell's. Forwarding starts from a [`crate::decision::Permit`].
 
 mod answer;
+mod asked;
+mod challenge;
 mod forward;
+mod metadata;
 mod names;
 mod origin;
 
-pub use answer::{Answer, Challenge, DECISION_ID};
+pub use answer::{Answer, DECISION_ID};
+pub use challenge::Challenge;
 pub use forward::{Forwarded, Onward, forward, response_headers};
 pub use origin::{Destination, Origin, OriginError};

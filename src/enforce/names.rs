@@ -23,6 +23,21 @@ const RESERVED_PREFIXES: &[&str] = &["spin-", "client-cert", "cedargate-"];
 /// Fields that only the gate or a terminator may set.
 const RESERVED: &[&str] = &["x-forwarded-client-cert", "forwarded", "x-real-ip", "host", "traceparent", "tracestate"];
 
+/// SECURITY: fields in which TLS terminators pass client certificates on. A caller can write any of them, so none reaches an
+/// origin that might believe it, whether or not the gate reads certificates itself.
+const CERTIFICATES: &[&str] = &[
+    "client-cert",
+    "ssl-client-",
+    "x-ssl-client-",
+    "x-ssl-cert",
+    "x-client-cert",
+    "x-tls-client-cert",
+    "x-amzn-mtls-",
+    "x-arr-clientcert",
+    "cf-client-cert-",
+    "cloudfront-viewer-cert",
+];
+
 /// SECURITY: fields by which a caller asks some frameworks to act on another method or path than the request's own.
 /// The decision was about the request's own, so the origin must not see another.
 const OVERRIDES: &[&str] = &[
@@ -43,11 +58,17 @@ fn folded(name: &str) -> String {
     name.chars().map(|c| if c == '_' { '-' } else { c.to_ascii_lowercase() }).collect()
 }
 
-/// Whether a field of a request is kept from the origin. `x-forwarded-*` is: the gate writes its own.
-pub(super) fn is_kept_from_origin(name: &str) -> bool {
+/// Whether a field of a request is kept from the origin. `x-forwarded-*` is: the gate writes its own. `own` are fields of
+/// this gate's configuration: those with a certificate, and the one with the terminator's secret.
+pub(super) fn is_kept_from_origin<'a>(name: &str, mut own: impl Iterator<Item = &'a str>) -> bool {
     let name = folded(name);
     let name = name.as_str();
-    is_hop_by_hop(name) || is_reserved(name) || OVERRIDES.contains(&name) || name.starts_with("x-forwarded-")
+    is_hop_by_hop(name)
+        || is_reserved(name)
+        || OVERRIDES.contains(&name)
+        || name.starts_with("x-forwarded-")
+        || CERTIFICATES.iter().any(|prefix| name.starts_with(prefix))
+        || own.any(|own| folded(own) == name)
 }
 
 /// Whether a field of a response is kept from the client.

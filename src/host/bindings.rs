@@ -1,13 +1,17 @@
-//! Generated bindings of the two Spin interfaces the component may import beside WASI.
+//! Generated bindings of what Spin has for the component beside WASI's worlds: variables, and key-value in both its forms.
 
 mod generated {
     wasmtime::component::bindgen!({
+        // `wasi:keyvalue` is there, for the component uses the same file.
+        path: "wit",
         inline: r#"
             package cedargate:host;
 
             world imports {
                 import spin:variables/variables@3.0.0;
                 import spin:key-value/key-value@3.0.0;
+                import wasi:keyvalue/store@0.2.0-draft2;
+                import wasi:keyvalue/atomics@0.2.0-draft2;
             }
 
             package spin:variables@3.0.0 {
@@ -42,10 +46,16 @@ mod generated {
             }
         "#,
         world: "cedargate:host/imports",
-        imports: { default: trappable },
-        with: { "spin:key-value/key-value.store": crate::host::key_value::Store },
+        // Synchronous for the component, but not for the threads that serve.
+        imports: { "wasi:keyvalue/store": async | trappable, "wasi:keyvalue/atomics": async | trappable, default: trappable },
+        with: {
+            "spin:key-value/key-value.store": crate::host::key_value::Store,
+            "wasi:keyvalue/store.bucket": crate::host::key_value::Store,
+            "wasi:keyvalue/atomics.cas": crate::host::atomics::Swap,
+        },
     });
 }
 
 pub use generated::spin::key_value::key_value;
 pub use generated::spin::variables::variables;
+pub use generated::wasi::keyvalue::{atomics, store as buckets};

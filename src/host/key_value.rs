@@ -1,4 +1,5 @@
 //! `spin:key-value`: named stores in one SQLite file, with the table Spin uses, so that both can open the same file.
+//! What is atomic is in [`super::atomics`].
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -11,7 +12,7 @@ use super::HostError;
 use super::bindings::key_value::{self, Error};
 
 /// Most stores one instance may hold open, as in Spin.
-const OPEN_STORES: usize = 256;
+pub(super) const OPEN_STORES: usize = 256;
 
 /// All stores of an application.
 #[derive(Clone)]
@@ -133,13 +134,22 @@ impl Store {
         })
     }
 
-    fn run<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
-        let connection = self.all.0.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        work(&connection).map_err(|error| Error::Other(error.to_string()))
+    pub(super) fn label(&self) -> &str {
+        &self.label
+    }
+
+    pub(super) fn run<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
+        self.change(|connection| work(connection))
+    }
+
+    /// The same for what needs a transaction.
+    pub(super) fn change<T>(&self, work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
+        let mut connection = self.all.0.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        work(&mut connection).map_err(|error| Error::Other(error.to_string()))
     }
 
     /// The same off the threads that serve, which must not wait for a disk.
-    async fn apart<T: Send + 'static>(self, work: impl FnOnce(&Self) -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+    pub(super) async fn apart<T: Send + 'static>(self, work: impl FnOnce(&Self) -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
         tokio::task::spawn_blocking(move || work(&self)).await.unwrap_or_else(|error| Err(Error::Other(error.to_string())))
     }
 }
@@ -148,7 +158,33 @@ impl Store {
 pub(super) struct KeyValueView<'a> {
     pub(super) all: &'a KeyValue,
     pub(super) table: &'a mut ResourceTable,
+    /// How many stores the instance holds open.
     pub(super) open: &'a mut usize,
+    /// And how many swaps.
+    pub(super) swaps: &'a mut usize,
+}
+
+impl KeyValueView<'_> {
+    /// Opens a store for the instance, in either form of the interface.
+    pub(super) fn open(&mut self, label: &str) -> wasmtime::Result<Result<Resource<Store>, Error>> {
+        if *self.open >= OPEN_STORES {
+            return Ok(Err(Error::StoreTableFull));
+        }
+        match self.all.open(label) {
+            Ok(store) => {
+                *self.open = self.open.saturating_add(1);
+                Ok(Ok(self.table.push(store)?))
+            }
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    /// Closes one.
+    pub(super) fn close(&mut self, store: Resource<Store>) -> wasmtime::Result<()> {
+        self.table.delete(store)?;
+        *self.open = self.open.saturating_sub(1);
+        Ok(())
+    }
 }
 
 pub(super) struct HasKeyValue;
@@ -161,9 +197,7 @@ impl key_value::Host for KeyValueView<'_> {}
 
 impl key_value::HostStore for KeyValueView<'_> {
     fn drop(&mut self, store: Resource<Store>) -> wasmtime::Result<()> {
-        self.table.delete(store)?;
-        *self.open = self.open.saturating_sub(1);
-        Ok(())
+        self.close(store)
     }
 }
 
@@ -173,19 +207,7 @@ fn lookup<T>(accessor: &Accessor<T, HasKeyValue>, store: &Resource<Store>) -> wa
 
 impl<T: Send> key_value::HostStoreWithStore<T> for HasKeyValue {
     async fn open(accessor: &Accessor<T, Self>, label: String) -> wasmtime::Result<Result<Resource<Store>, Error>> {
-        accessor.with(|mut access| {
-            let KeyValueView { all, table, open } = access.get();
-            if *open >= OPEN_STORES {
-                return Ok(Err(Error::StoreTableFull));
-            }
-            match all.open(&label) {
-                Ok(store) => {
-                    *open = open.saturating_add(1);
-                    Ok(Ok(table.push(store)?))
-                }
-                Err(error) => Ok(Err(error)),
-            }
-        })
+        accessor.with(|mut access| access.get().open(&label))
     }
 
     async fn get(accessor: &Accessor<T, Self>, store: Resource<Store>, key: String) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {

@@ -11,13 +11,14 @@
 //! | `spin.toml` and values → what the component may see and reach | [`manifest`], [`allowed`], [`variables`] |
 //! | one process's wasm engine, compiled components | [`engine`] |
 //! | listen, hand requests to instances, answer | [`serve`] |
-//! | what an instance can call | `state`, `outbound`, [`key_value`] |
+//! | what an instance can call | `state`, `outbound`, [`key_value`], [`atomics`] |
 //! | the component's output, line by line | [`records`] |
 //! | an API to stand in front of | [`demo`] |
 
 #![expect(clippy::disallowed_methods, reason = "this is a shell: it reads files and clocks, and waits")]
 
 pub mod allowed;
+pub mod atomics;
 mod bindings;
 pub mod demo;
 pub mod engine;

@@ -25,13 +25,18 @@ fn bundle() -> Bundle {
 }
 
 /// What Spin 4.1 has for a component, by interface.
-const SPIN_HAS: [&str; 4] = ["wasi:", "spin:variables/variables@3.0.0", "spin:key-value/key-value@3.0.0", "wasi:http/"];
+const SPIN_HAS: [&str; 4] = [
+    "spin:variables/variables@3.0.0",
+    "spin:key-value/key-value@3.0.0",
+    "wasi:keyvalue/store@0.2.0-draft2",
+    "wasi:keyvalue/atomics@0.2.0-draft2",
+];
 /// The parts of WASI in it. An interface outside these, or of another version, would not start there.
 const WASI_HAS: [&str; 7] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:http/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
 
 fn spin_has(import: &str) -> bool {
-    if !import.starts_with("wasi:") {
-        return SPIN_HAS.contains(&import);
+    if SPIN_HAS.contains(&import) {
+        return true;
     }
     let Some((name, version)) = import.split_once('@') else { return false };
     WASI_HAS.iter().any(|part| name.starts_with(part)) && (version == "0.3.0" || version.starts_with("0.2."))

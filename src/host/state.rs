@@ -13,7 +13,7 @@ use wasmtime_wasi_http::{
     Error as HttpError, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
 };
 
-use super::bindings::{key_value, variables};
+use super::bindings::{atomics, buckets, key_value, variables};
 use super::key_value::{HasKeyValue, KeyValue, KeyValueView};
 use super::outbound::Outbound;
 use super::records::{Lines, RecordSink};
@@ -62,6 +62,7 @@ pub(super) struct State {
     leaving: Leaving,
     memory: Memory,
     open_stores: usize,
+    open_swaps: usize,
 }
 
 impl State {
@@ -84,6 +85,7 @@ impl State {
             leaving: Leaving(shared.outbound.clone()),
             memory: Memory { shared: Arc::clone(shared), limit: shared.memory_bytes, bytes: 0 },
             open_stores: 0,
+            open_swaps: 0,
             shared: Arc::clone(shared),
         }
     }
@@ -92,13 +94,18 @@ impl State {
         &mut self.memory
     }
 
+    fn key_value(&mut self) -> KeyValueView<'_> {
+        let Self { shared, table, open_stores, open_swaps, .. } = self;
+        KeyValueView { all: &shared.key_value, table, open: open_stores, swaps: open_swaps }
+    }
+
     /// The view through which requests reach the instance.
     pub(super) fn arriving(&mut self) -> WasiHttpCtxView<'_> {
         WasiHttpCtxView { hooks: &mut self.arriving, table: &mut self.table, ctx: &mut self.http }
     }
 }
 
-/// Links every import this host has: WASI 0.2 and 0.3 with HTTP, and Spin's variables and key-value.
+/// Links every import this host has: WASI 0.2 and 0.3 with HTTP, and Spin's variables and key-value, the latter in both its forms.
 pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
@@ -106,11 +113,9 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     wasmtime_wasi::p3::add_to_linker(&mut linker)?;
     wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
     variables::add_to_linker::<State, HasVariables>(&mut linker, |state| Variables(&state.shared))?;
-    key_value::add_to_linker::<State, HasKeyValue>(&mut linker, |state| KeyValueView {
-        all: &state.shared.key_value,
-        table: &mut state.table,
-        open: &mut state.open_stores,
-    })?;
+    key_value::add_to_linker::<State, HasKeyValue>(&mut linker, State::key_value)?;
+    buckets::add_to_linker::<State, HasKeyValue>(&mut linker, State::key_value)?;
+    atomics::add_to_linker::<State, HasKeyValue>(&mut linker, State::key_value)?;
     Ok(linker)
 }
 

@@ -166,6 +166,14 @@ pub struct Confirmation {
     pub key: Option<Digest>,
 }
 
+impl Confirmation {
+    /// What it is bound to, as policies and records say it. Of a verified token each was proved.
+    pub fn bindings(&self) -> impl Iterator<Item = &'static str> {
+        let Self { certificate, key } = self;
+        [certificate.map(|_| "certificate"), key.map(|_| "dpop")].into_iter().flatten()
+    }
+}
+
 /// The kinds of name a certificate can give its holder, as in `names` of `keys/mtls.toml`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum NameKind {

@@ -4,8 +4,9 @@ use std::net::IpAddr;
 
 use cedar_policy::{Context, RestrictedExpression as Value};
 
+use crate::bundle::Digest;
 use crate::decision::UnixTime;
-use crate::identity::{PrincipalKind, TokenIdentity};
+use crate::identity::{CertificateIdentity, Confirmation, Identity, NameKind, PrincipalKind, TokenIdentity};
 
 /// What a context is made of.
 #[derive(Debug, Clone)]
@@ -21,13 +22,15 @@ pub(super) struct Input<'a> {
     pub(super) https: bool,
     pub(super) now: UnixTime,
     pub(super) token: Option<&'a TokenIdentity>,
+    pub(super) certificate: Option<&'a CertificateIdentity>,
 }
 
 /// The types of the schema that [`build`] fills in, attribute by attribute, in the schema's own notation.
-pub(super) const DECLARED: [(&str, &[(&str, &str)]); 3] = [
+pub(super) const DECLARED: [(&str, &[(&str, &str)]); 4] = [
     (
         "RequestContext",
         &[
+            ("certificate?", "Certificate"),
             ("client_ip?", "ipaddr"),
             ("headers", "Set<Pair>"),
             ("host", "String"),
@@ -50,10 +53,29 @@ pub(super) const DECLARED: [(&str, &[(&str, &str)]); 3] = [
             ("amr", "Set<String>"),
             ("audience", "Set<String>"),
             ("auth_age?", "Long"),
+            ("bindings", "Set<String>"),
             ("expires_in", "Long"),
             ("issuer", "String"),
             ("issuer_name", "String"),
             ("scopes", "Set<String>"),
+        ],
+    ),
+    (
+        "Certificate",
+        &[
+            ("age", "Long"),
+            ("anchor", "String"),
+            ("dns_names", "Set<String>"),
+            ("emails", "Set<String>"),
+            ("expires_in", "Long"),
+            ("fingerprint", "String"),
+            ("ip_addresses", "Set<String>"),
+            ("issuer", "String"),
+            ("serial", "String"),
+            ("spiffe_id?", "String"),
+            ("spki_fingerprint", "String"),
+            ("subject", "String"),
+            ("uris", "Set<String>"),
         ],
     ),
     ("Pair", &[("name", "String"), ("value", "String")]),
@@ -87,12 +109,16 @@ fn pairs(input: &Input<'_>) -> Result<Vec<(String, Value)>, String> {
     if let Some(identity) = input.token {
         pairs.push(pair("token", record(token(identity, input.now))?));
     }
+    if let Some(identity) = input.certificate {
+        pairs.push(pair("certificate", record(certificate(identity, input.now))?));
+    }
     Ok(pairs)
 }
 
 /// The attributes of `context.token`.
 fn token(identity: &TokenIdentity, now: UnixTime) -> Vec<(String, Value)> {
     let since = |time: UnixTime| Value::new_long(now.0.saturating_sub(time.0).max(0));
+    let bindings = identity.confirmation.bindings().map(|binding| Value::new_string(binding.to_owned()));
     let mut pairs = vec![
         pair("issuer", string(&identity.issuer)),
         pair("issuer_name", string(&identity.issuer_name)),
@@ -100,6 +126,7 @@ fn token(identity: &TokenIdentity, now: UnixTime) -> Vec<(String, Value)> {
         pair("scopes", strings(&identity.scopes)),
         pair("algorithm", string(identity.algorithm)),
         pair("amr", strings(&identity.amr)),
+        pair("bindings", Value::new_set(bindings)),
         pair("expires_in", Value::new_long(identity.expires_at.0.saturating_sub(now.0))),
     ];
     pairs.extend(identity.acr.as_deref().map(|acr| pair("acr", string(acr))));
@@ -108,16 +135,55 @@ fn token(identity: &TokenIdentity, now: UnixTime) -> Vec<(String, Value)> {
     pairs
 }
 
-/// The attributes the token gives its principal.
-pub(super) fn principal(identity: &TokenIdentity) -> Vec<(String, Value)> {
+/// The attributes of `context.certificate`. It is valid now, so neither time is ever negative.
+fn certificate(identity: &CertificateIdentity, now: UnixTime) -> Vec<(String, Value)> {
     let mut pairs = vec![
-        pair("issuer", string(&identity.issuer)),
+        pair("anchor", string(&identity.anchor)),
         pair("subject", string(&identity.subject)),
-        pair("scopes", strings(&identity.scopes)),
+        pair("issuer", string(&identity.issuer)),
+        pair("serial", string(&identity.serial)),
+        pair("dns_names", strings(&identity.dns_names)),
+        pair("emails", strings(&identity.emails)),
+        pair("uris", strings(&identity.uris)),
+        pair("ip_addresses", strings(&identity.ip_addresses)),
+        pair("fingerprint", string(&identity.fingerprint.to_string())),
+        pair("spki_fingerprint", string(&identity.spki_fingerprint.to_string())),
+        pair("age", Value::new_long(now.0.saturating_sub(identity.not_before.0))),
+        pair("expires_in", Value::new_long(identity.not_after.0.saturating_sub(now.0))),
     ];
-    pairs.extend(identity.email.as_deref().map(|email| pair("email", string(email))));
-    pairs.extend(identity.client_id.as_deref().map(|id| pair("client_id", string(id))));
+    pairs.extend(identity.spiffe_id.as_deref().map(|id| pair("spiffe_id", string(id))));
     pairs
+}
+
+/// The attributes of the principal: what the credential that names it says, and nothing of one that only came with it.
+pub(super) fn principal(identity: &Identity) -> Vec<(String, Value)> {
+    match identity {
+        Identity::Anonymous => vec![],
+        Identity::Token { token, certificate: _ } => {
+            let mut pairs = vec![
+                pair("issuer", string(&token.issuer)),
+                pair("subject", string(&token.subject)),
+                pair("scopes", strings(&token.scopes)),
+            ];
+            pairs.extend(token.email.as_deref().map(|email| pair("email", string(email))));
+            pairs.extend(token.client_id.as_deref().map(|id| pair("client_id", string(id))));
+            pairs
+        }
+        Identity::Certificate { certificate, token: _ } => vec![
+            pair("issuer", string(&certificate.issuer)),
+            pair("subject", string(&certificate.subject)),
+            // Scopes are what a token was issued for; they never make the holder of a certificate more than it is.
+            pair("scopes", strings(&[])),
+        ],
+    }
+}
+
+/// Ids of the groups and roles of the principal: those of the credential that names it.
+pub(super) fn memberships(identity: &Identity) -> (&[String], &[String]) {
+    match identity {
+        Identity::Anonymous | Identity::Certificate { .. } => (&[], &[]),
+        Identity::Token { token, certificate: _ } => (&token.groups, &token.roles),
+    }
 }
 
 fn pair(name: &str, value: Value) -> (String, Value) {
@@ -211,10 +277,40 @@ pub(super) fn sample_token(kind: PrincipalKind, full: bool) -> TokenIdentity {
         client_id: full.then(|| text("client")),
         email: full.then(|| text("user@sample.invalid")),
         session_id: None,
-        confirmation: crate::identity::Confirmation::default(),
+        confirmation: match full {
+            true => Confirmation { certificate: Some(SAMPLE_DIGEST), key: Some(SAMPLE_DIGEST) },
+            false => Confirmation::default(),
+        },
         status: None,
     }
 }
+
+/// A client certificate with everything, or with only what every one has.
+pub(super) fn sample_certificate(full: bool) -> CertificateIdentity {
+    let text = |name: &str| name.to_owned();
+    let list = |name: &str| if full { vec![name.to_owned()] } else { vec![] };
+    CertificateIdentity {
+        anchor: text("sample"),
+        principal: text("sample/subject:CN=sample"),
+        named_by: NameKind::Subject,
+        subject: text("CN=sample"),
+        issuer: text("CN=sample CA"),
+        issuer_digest: SAMPLE_DIGEST,
+        serial: text("1"),
+        dns_names: list("sample.invalid"),
+        emails: list("user@sample.invalid"),
+        uris: list("spiffe://sample.invalid/x"),
+        ip_addresses: list("192.0.2.1"),
+        spiffe_id: full.then(|| text("spiffe://sample.invalid/x")),
+        fingerprint: SAMPLE_DIGEST,
+        spki_fingerprint: SAMPLE_DIGEST,
+        not_before: SAMPLE_TIME,
+        not_after: UnixTime(SAMPLE_TIME.0.saturating_add(60)),
+    }
+}
+
+/// A digest of nothing in particular.
+const SAMPLE_DIGEST: Digest = Digest::from_bytes([7; 32]);
 
 /// The time of sample requests: 2025-01-01T00:00:00Z.
 pub(super) const SAMPLE_TIME: UnixTime = UnixTime(1_735_689_600);

@@ -1,7 +1,9 @@
 //! `policies/` to a [`PolicyStore`]: all problems at once.
 
+use cedar_policy::PolicySet;
+
 use super::store::Question;
-use super::{PolicyStore, Purpose, context, lints, policies, routes_file, schema, statics};
+use super::{PolicyStore, Purpose, context, diagnose, lints, policies, routes_file, schema, statics};
 use crate::bundle::{Bundle, Problem, Report, nearest};
 use crate::identity::{Identity, PrincipalKind};
 use crate::request::Method;
@@ -27,10 +29,20 @@ fn parts(bundle: &Bundle, report: &mut Report) -> Option<PolicyStore> {
     let routes = routes_file::load(bundle, &loaded, report);
     lints::check(&policies, &routes, &loaded.actions, &loaded.names, report);
     let schema::Loaded { schema, names, types: _, actions } = loaded;
+    let others = policies.set.policies().filter(|policy| !policies.step_ups.contains_key(policy.id().to_string().as_str()));
+    let others = match PolicySet::from_policies(others.cloned()) {
+        Ok(others) => others,
+        Err(error) => {
+            diagnose::cedar("policies", "policy.id", &error, report);
+            return None;
+        }
+    };
     Some(PolicyStore {
         authorizer: cedar_policy::Authorizer::new(),
         schema,
+        others,
         set: policies.set,
+        step_ups: policies.step_ups,
         policies: policies.refs,
         named: policies.literals.into_iter().filter(|uid| statics.get(uid).is_some()).collect(),
         names,
@@ -57,8 +69,14 @@ fn unknown_files(bundle: &Bundle, report: &mut Report) {
 /// Asks a few questions and forgets the answers: what Cedar makes at first use (its extensions, the patterns for dates
 /// and addresses) is made now, and so is part of the sealed memory.
 fn warm_up(store: &PolicyStore) {
-    let sample = |kind| Identity::from(context::sample_token(kind, true));
-    let identities = [Identity::Anonymous, sample(PrincipalKind::User), sample(PrincipalKind::Workload)];
+    let token = |kind| context::sample_token(kind, true);
+    let certificate = || Some(Box::new(context::sample_certificate(true)));
+    let identities = [
+        Identity::Anonymous,
+        Identity::Token { token: Box::new(token(PrincipalKind::User)), certificate: certificate() },
+        Identity::from(token(PrincipalKind::Workload)),
+        Identity::from(context::sample_certificate(true)),
+    ];
     let paths = store.routes.iter().map(|route| route.template.sample()).take(16).chain([vec![]]);
     for segments in paths {
         for (method, identity) in Method::ALL.into_iter().flat_map(|method| identities.iter().map(move |identity| (method, identity))) {

@@ -15,8 +15,10 @@ mod routes;
 mod routes_file;
 mod schema;
 mod statics;
+mod step_up;
 mod store;
 
+pub use step_up::StepUp;
 pub use store::PolicyStore;
 
 /// One policy as records and diagnostics name it.
@@ -58,6 +60,8 @@ pub struct Verdict {
     pub resource: String,
     /// On a denial: the scopes the route names for this action which the token lacks. Empty when none is known.
     pub missing_scope: Vec<String>,
+    /// On a denial that nothing but a stronger or a more recent login stands against: that login.
+    pub step_up: Option<StepUp>,
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use crate::identity::{Identity, PrincipalKind};
 pub(super) const TYPES: [&str; 6] = ["User", "Workload", "Anonymous", "Group", "Role", "Path"];
 /// Declared for later; no route may map to it.
 pub(super) const SIGNED_URL: &str = "SignedUrl";
+/// The action of changing the revocation list.
+pub(super) const REVOKE: &str = "revoke";
 /// The only entity of type `Gate::Anonymous`.
 const ANONYMOUS_ID: &str = "anonymous";
 

@@ -8,18 +8,21 @@ use cedar_policy::{EntityUid, Policy, PolicyId, PolicySet, Schema, ValidationMod
 
 use super::diagnose::{self, Once, find};
 use super::routes::unreachable_segment;
+use super::step_up::{self, StepUp};
 use super::{PolicyRef, json};
 use crate::bundle::{Bundle, Problem, Report, nearest};
 use crate::limits;
 
-/// The annotations a record carries.
-const ANNOTATIONS: [&str; 4] = ["id", "reason", "owner", "control"];
+/// The annotations that mean something to the gate.
+const ANNOTATIONS: [&str; 6] = ["id", "reason", "owner", "control", step_up::ACR, step_up::MAX_AGE];
 
 /// All policies of a bundle.
 #[derive(Debug)]
 pub(super) struct Policies {
     pub(super) set: PolicySet,
     pub(super) refs: BTreeMap<String, PolicyRef>,
+    /// What lifts those `forbid` policies that say it.
+    pub(super) step_ups: BTreeMap<String, StepUp>,
     /// Every entity that a policy names.
     pub(super) literals: BTreeSet<EntityUid>,
     /// Where each policy stands, by the id it has in the set.
@@ -36,7 +39,13 @@ pub(super) struct Place {
 
 /// Reads every policy file. Without a schema nothing can be validated, but everything else is told.
 pub(super) fn load(bundle: &Bundle, schema: Option<&Schema>, report: &mut Report) -> Policies {
-    let mut policies = Policies { set: PolicySet::new(), refs: BTreeMap::new(), literals: BTreeSet::new(), places: BTreeMap::new() };
+    let mut policies = Policies {
+        set: PolicySet::new(),
+        refs: BTreeMap::new(),
+        step_ups: BTreeMap::new(),
+        literals: BTreeSet::new(),
+        places: BTreeMap::new(),
+    };
     let mut reader = Reader { policies: &mut policies, report };
     let mut readable = true;
     for (file, _) in bundle.iter().filter(|(file, _)| file.starts_with("policies/") && file.ends_with(".cedar")) {
@@ -93,6 +102,18 @@ impl Reader<'_> {
         };
         self.annotations(file, text, &span, policy);
         self.paths(file, text, &span, policy);
+        match step_up::read(policy) {
+            Ok(None) => {}
+            Ok(Some(step_up)) => {
+                self.policies.step_ups.insert(id.clone(), step_up);
+            }
+            Err(wrong) => {
+                for (name, message, help) in wrong {
+                    let at = within(text, &span, &format!("@{name}"));
+                    self.report.add(Problem::new(file, "policy.step_up", message).at(Some(at)).help(help));
+                }
+            }
+        }
         if let Err(error) = self.policies.set.add(policy.new_id(PolicyId::new(&id))) {
             diagnose::cedar(file, "policy.id", &error, self.report);
         }

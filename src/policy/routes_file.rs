@@ -299,7 +299,11 @@ fn refused_header(name: &str) -> Option<&'static str> {
     if name == "host" {
         return Some("the gate gives it as `context.host`");
     }
-    let own = ["spin-", "cedargate-", "client-cert", "x-forwarded-"];
+    let certificates = ["client-cert", "ssl-client-", "x-ssl-client-", "x-amzn-mtls-"];
+    if certificates.iter().any(|prefix| name.starts_with(prefix)) {
+        return Some("it holds a client certificate; the gate gives one that verified as `context.certificate`");
+    }
+    let own = ["spin-", "cedargate-", "x-forwarded-"];
     if own.iter().any(|prefix| name.starts_with(prefix)) || ["forwarded", "x-real-ip"].contains(&name) {
         return Some("a caller can forge it; the gate gives what is known as `context.client_ip` and `context.https`");
     }

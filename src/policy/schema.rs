@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use cedar_policy::{Entities, Entity, EntityTypeName, EntityUid, Schema, SchemaFragment};
 use serde_json::{Map, Value};
 
-use super::context::{self, Input, SAMPLE_TIME, sample_token};
+use super::context::{self, Input, SAMPLE_TIME, sample_certificate, sample_token};
 use super::diagnose::{self, find};
 use super::names::{self, Names};
 use crate::bundle::{Bundle, Problem, Report, nearest};
-use crate::identity::{Identity, PrincipalKind, TokenIdentity};
+use crate::identity::{CertificateIdentity, Identity, PrincipalKind, TokenIdentity};
 use crate::request::Method;
 
 /// Path in a bundle.
@@ -244,14 +244,23 @@ impl Checker<'_> {
             return None;
         }
         let uid = &self.loaded.actions.get(name).filter(|_| namespace == "Gate")?.uid;
-        let tokens = [Some(sample_token(PrincipalKind::User, true)), Some(sample_token(PrincipalKind::User, false)), None];
-        let accepts = |token: &Option<TokenIdentity>| {
-            context::build(&sample(token.as_ref())).is_ok_and(|context| context.validate(&self.loaded.schema, uid).is_ok())
+        let token = |full| Some(sample_token(PrincipalKind::User, full));
+        let certificate = |full| Some(sample_certificate(full));
+        let samples = [
+            (token(true), certificate(true)),
+            (token(false), certificate(false)),
+            (token(true), None),
+            (None, certificate(false)),
+            (None, None),
+        ];
+        let accepts = |(token, certificate): &(Option<TokenIdentity>, Option<CertificateIdentity>)| {
+            let input = sample(token.as_ref(), certificate.as_ref());
+            context::build(&input).is_ok_and(|context| context.validate(&self.loaded.schema, uid).is_ok())
         };
-        (!tokens.iter().all(accepts)).then(|| name.to_owned())
+        (!samples.iter().all(accepts)).then(|| name.to_owned())
     }
 
-    /// The entities the gate makes of a token conform.
+    /// The entities the gate makes of a credential conform.
     fn entities(&mut self) {
         let names = &self.loaded.names;
         let mut samples = vec![
@@ -260,12 +269,14 @@ impl Checker<'_> {
             ("Group", Entity::with_uid(names::uid(&names.group, "sample"))),
             ("Role", Entity::with_uid(names::uid(&names.role, "sample"))),
         ];
-        for (name, kind) in [("User", PrincipalKind::User), ("Workload", PrincipalKind::Workload)] {
-            for full in [true, false] {
-                let token = sample_token(kind, full);
+        for full in [true, false] {
+            for (name, identity) in [
+                ("User", Identity::from(sample_token(PrincipalKind::User, full))),
+                ("Workload", Identity::from(sample_token(PrincipalKind::Workload, full))),
+                ("Workload", Identity::from(sample_certificate(full))),
+            ] {
                 let parents = [names::uid(&names.group, "sample"), names::uid(&names.role, "sample")];
-                let uid = names.principal(&Identity::from(token.clone()));
-                match Entity::new_with_tags(uid, context::principal(&token), parents, []) {
+                match Entity::new_with_tags(names.principal(&identity), context::principal(&identity), parents, []) {
                     Ok(entity) => samples.push((name, entity)),
                     Err(error) => self.report.add(Problem::new(FILE, "schema.principal", error.to_string())),
                 }
@@ -295,7 +306,7 @@ fn type_notation(json: &Value) -> String {
 }
 
 /// A request with everything, or with only what every request has.
-fn sample(token: Option<&TokenIdentity>) -> Input<'_> {
+fn sample<'a>(token: Option<&'a TokenIdentity>, certificate: Option<&'a CertificateIdentity>) -> Input<'a> {
     static QUERY: std::sync::LazyLock<Vec<(String, String)>> = std::sync::LazyLock::new(|| vec![("name".to_owned(), "value".to_owned())]);
     let full = token.is_some_and(|token| token.acr.is_some());
     Input {
@@ -308,5 +319,6 @@ fn sample(token: Option<&TokenIdentity>) -> Input<'_> {
         https: full,
         now: SAMPLE_TIME,
         token,
+        certificate,
     }
 }

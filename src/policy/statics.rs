@@ -15,8 +15,8 @@ use crate::limits;
 
 /// Path in a bundle.
 pub(super) const FILE: &str = "policies/entities.json";
-/// Attributes that come from the token; `entities.json` may not give them to a principal.
-const FROM_TOKEN: [&str; 5] = ["issuer", "subject", "scopes", "email", "client_id"];
+/// Attributes that come from the credential; `entities.json` may not give them to a principal.
+const FROM_CREDENTIAL: [&str; 5] = ["issuer", "subject", "scopes", "email", "client_id"];
 
 /// One entity of the file, taken apart so that it can be merged with what a request says about the same entity.
 #[derive(Debug)]
@@ -150,7 +150,7 @@ impl Reader<'_> {
         [&self.names.user, &self.names.workload].contains(&uid.type_name())
     }
 
-    /// The schema requires of a principal what only a token can tell. Here it is filled in, so that Cedar can check the
+    /// The schema requires of a principal what only a credential can tell. Here it is filled in, so that Cedar can check the
     /// rest; [`take_apart`] leaves it out again.
     fn complete(&mut self, uid: &EntityUid, mut value: Value, span: &Range<usize>) -> Option<Value> {
         let entity = value.as_object_mut()?;
@@ -165,10 +165,10 @@ impl Reader<'_> {
             return Some(value);
         }
         let attrs = entity.get_mut("attrs").and_then(Value::as_object_mut)?;
-        let overlap: Vec<_> = FROM_TOKEN.into_iter().filter(|name| attrs.contains_key(*name)).collect();
+        let overlap: Vec<_> = FROM_CREDENTIAL.into_iter().filter(|name| attrs.contains_key(*name)).collect();
         if !overlap.is_empty() {
             // SECURITY: were it merged, a file could pass for a verified claim, or the other way round.
-            let message = format!("`{}` of `{uid}` may only come from a verified token", overlap.join("`, `"));
+            let message = format!("`{}` of `{uid}` may only come from a verified credential", overlap.join("`, `"));
             self.problem(span, "entities.overlap", message, "give the attribute another name here");
             return None;
         }
@@ -188,7 +188,7 @@ fn take_apart(entity: &Entity, principal: bool) -> Result<Static, String> {
     };
     let attrs = entity
         .attrs()
-        .filter(|(name, _)| !(principal && FROM_TOKEN.contains(name)))
+        .filter(|(name, _)| !(principal && FROM_CREDENTIAL.contains(name)))
         .map(|(name, value)| values(name, value.ok()))
         .collect::<Result<Vec<_>, _>>()?;
     let tags = entity.tags().map(|(name, value)| values(name, value.ok())).collect::<Result<Vec<_>, _>>()?;

@@ -1,6 +1,6 @@
 //! The sealed policies, and the question put to them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use cedar_policy::{AuthorizationError, Authorizer, Decision, EntityUid, PolicySet, Request, Response, Schema};
@@ -11,10 +11,11 @@ use super::names::{self, Names};
 use super::routes::Routes;
 use super::schema::Action;
 use super::statics::Statics;
+use super::step_up::StepUp;
 use super::{PolicyRef, Purpose, Verdict, load};
 use crate::bundle::{Bundle, Report};
 use crate::decision::UnixTime;
-use crate::identity::{Identity, TokenIdentity};
+use crate::identity::Identity;
 use crate::request::{Facts, Method};
 
 /// The sealed policies.
@@ -26,6 +27,10 @@ pub struct PolicyStore {
     pub(super) authorizer: Authorizer,
     pub(super) schema: Schema,
     pub(super) set: PolicySet,
+    /// The set without the policies of `step_ups`: whether a login would help.
+    pub(super) others: PolicySet,
+    /// What lifts those `forbid` policies that say it.
+    pub(super) step_ups: BTreeMap<String, StepUp>,
     pub(super) policies: BTreeMap<String, PolicyRef>,
     pub(super) names: Names,
     pub(super) actions: BTreeMap<String, Action>,
@@ -79,6 +84,11 @@ impl PolicyStore {
         self.policies.values()
     }
 
+    /// Every scope a route names. Sorted, unique.
+    pub fn scopes(&self) -> BTreeSet<&str> {
+        self.routes.iter().flat_map(|route| route.scopes.values().flatten()).map(String::as_str).collect()
+    }
+
     /// The schema.
     pub fn schema(&self) -> &Schema {
         &self.schema
@@ -90,11 +100,10 @@ impl PolicyStore {
     }
 
     pub(super) fn ask(&self, question: Question<'_>, identity: &Identity, purpose: Purpose, now: UnixTime) -> Verdict {
-        let token = identity.token();
         // The gate's own endpoints are not the team's resources: no route gives them another name.
         let route = self.routes.find(question.segments).filter(|_| purpose == Purpose::Request);
         let name = match purpose {
-            Purpose::Revoke => "revoke",
+            Purpose::Revoke => names::REVOKE,
             Purpose::Request => {
                 route.and_then(|route| route.actions.get(&question.method)).map_or(question.method.as_str(), String::as_str)
             }
@@ -115,21 +124,28 @@ impl PolicyStore {
             action: asked.action.to_string(),
             resource: asked.resource.to_string(),
             missing_scope: vec![],
+            step_up: None,
         };
-        let answer = paths.clone().and_then(|paths| self.evaluate(&asked, name, question, &paths, typed.is_some(), token, now));
+        let answer = paths.clone().and_then(|paths| self.evaluate(&asked, name, question, &paths, typed.is_some(), identity, now));
         match answer {
-            Ok(Some(response)) => self.read(&response, &mut verdict),
+            Ok(Some((response, step_up))) => {
+                self.read(&response, &mut verdict);
+                verdict.step_up = step_up;
+            }
             Ok(None) => {}
             Err(error) => verdict.errors.push(error),
         }
-        if let (false, [], [], Some(route), Some(token)) = (verdict.allow, &*verdict.determining, &*verdict.errors, route, token) {
+        // Scopes belong to the principal only where the token names it; else another token would not help.
+        if let (false, [], [], Some(route), Identity::Token { token, certificate: _ }) =
+            (verdict.allow, &*verdict.determining, &*verdict.errors, route, identity)
+        {
             let named = route.scopes.get(&question.method).map(Vec::as_slice).unwrap_or_default();
             verdict.missing_scope = named.iter().filter(|scope| !token.scopes.contains(scope)).cloned().collect();
         }
         verdict
     }
 
-    /// Cedar's answer, or none when the schema rules the question out.
+    /// Cedar's answer with the login that would change it, or none when the schema rules the question out.
     #[expect(clippy::too_many_arguments, reason = "one private call with everything a decision is made of")]
     fn evaluate(
         &self,
@@ -138,16 +154,21 @@ impl PolicyStore {
         question: Question<'_>,
         paths: &[String],
         typed: bool,
-        token: Option<&TokenIdentity>,
+        identity: &Identity,
         now: UnixTime,
-    ) -> Result<Option<Response>, String> {
-        let action = self.actions.get(action_name).ok_or_else(|| format!("the schema has no action `{action_name}`"))?;
+    ) -> Result<Option<(Response, Option<StepUp>)>, String> {
+        let action = match self.actions.get(action_name) {
+            Some(action) => action,
+            // A team that leaves it out of its schema lets nobody do it; that is no fault.
+            None if action_name == names::REVOKE => return Ok(None),
+            None => return Err(format!("the schema has no action `{action_name}`")),
+        };
         // SECURITY: policies were only type-checked for the kinds of request the schema declares. For any other kind
         // even a policy without conditions means nothing, so nothing is permitted.
         if !action.applies(&asked.principal, &asked.resource) {
             return Ok(None);
         }
-        let mut made = vec![self.principal(asked.principal.clone(), token)];
+        let mut made = vec![self.principal(asked.principal.clone(), identity)];
         let mut parent: Option<EntityUid> = None;
         for path in paths {
             let uid = names::uid(&self.names.path, path);
@@ -165,19 +186,40 @@ impl PolicyStore {
             client: question.client,
             https: question.https,
             now,
-            token,
+            token: identity.token(),
+            certificate: identity.certificate(),
         })?;
         let entities = entities::assemble(&self.statics, made, self.named.iter().cloned(), action.entities.iter().cloned())?;
         let request = Request::new(asked.principal.clone(), asked.action.clone(), asked.resource.clone(), context, None)
             .map_err(|error| format!("the request cannot be built: {error}"))?;
-        Ok(Some(self.authorizer.is_authorized(&request, &self.set, &entities)))
+        let response = self.authorizer.is_authorized(&request, &self.set, &entities);
+        let step_up = self.step_up(&response, identity, now, || {
+            let rest = self.authorizer.is_authorized(&request, &self.others, &entities);
+            rest.decision() == Decision::Allow && rest.diagnostics().errors().next().is_none()
+        });
+        Ok(Some((response, step_up)))
     }
 
-    fn principal(&self, uid: EntityUid, token: Option<&TokenIdentity>) -> Made {
-        let Some(token) = token else { return Made { uid, attrs: vec![], parents: vec![] } };
-        let groups = token.groups.iter().map(|id| names::uid(&self.names.group, id));
-        let roles = token.roles.iter().map(|id| names::uid(&self.names.role, id));
-        Made { uid, attrs: context::principal(token), parents: groups.chain(roles).collect() }
+    /// The login that a denied caller is asked for, when nothing else stands against the request: each `forbid` that applied
+    /// says what lifts it, the token does not have that yet, and `rest`, all other policies, would have allowed it. Who may
+    /// not do it anyway is not sent to log in for nothing, and learns nothing.
+    fn step_up(&self, response: &Response, identity: &Identity, now: UnixTime, rest: impl FnOnce() -> bool) -> Option<StepUp> {
+        // Only a token tells of a login, and only its holder can get another one.
+        let token = identity.token().filter(|_| response.decision() == Decision::Deny)?;
+        if response.diagnostics().errors().next().is_some() {
+            return None;
+        }
+        let ids: BTreeSet<&str> = response.diagnostics().reason().map(AsRef::as_ref).collect();
+        let asked: Vec<&StepUp> = ids.into_iter().map(|id| self.step_ups.get(id)).collect::<Option<_>>()?;
+        let helps = !asked.is_empty() && asked.iter().all(|one| !one.met_by(token, now)) && rest();
+        helps.then(|| StepUp::all(&asked))
+    }
+
+    fn principal(&self, uid: EntityUid, identity: &Identity) -> Made {
+        let (groups, roles) = context::memberships(identity);
+        let groups = groups.iter().map(|id| names::uid(&self.names.group, id));
+        let roles = roles.iter().map(|id| names::uid(&self.names.role, id));
+        Made { uid, attrs: context::principal(identity), parents: groups.chain(roles).collect() }
     }
 
     /// The headers policies may read.

@@ -1,10 +1,14 @@
-//! Bound tokens: what `cnf` may hold, and what an issuer may ask for. Keys as what a token is bound to are in `dpop`.
+//! Bound tokens: what `cnf` may hold, certificates as what a token is bound to, and what an issuer may ask for. Keys as what
+//! it is bound to are in `dpop`.
+
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
 use super::support::client::Request;
 use super::support::gate::{Expect, gate};
-use super::support::token::{MESH_ISS, Token, WALLET_ISS, sha256};
+use super::support::pki::{Authority, Certified, Form, Subject};
+use super::support::token::{Key, MESH_ISS, Proof, Token, WALLET_ISS, public_jwk, sha256, thumbprint};
 
 const PATH: &str = "/api/documents/1";
 
@@ -36,18 +40,63 @@ fn a_confirmation_that_is_not_understood_refuses_the_token() {
     }
 }
 
+fn suite() -> Authority {
+    Authority::suite()
+}
+
+/// A client's certificate of the suite's root.
+fn client(name: &str) -> Certified {
+    Subject::workload(gate().now, name).issued_by(&suite())
+}
+
+/// A token as the terminator passes it on with the certificate of the connection.
+fn with(request: Request, certified: &Certified) -> Request {
+    Form::Rfc9440.send(request, &[&certified.der])
+}
+
+fn ask(token: &Token) -> Request {
+    Request::get(PATH).bearer(&token.make())
+}
+
 #[test]
 fn a_token_bound_to_a_certificate_is_nothing_without_it() {
-    gate().check("control", &Request::get(PATH).bearer(&alice().make()), &Expect::allowed());
-    let bound = alice().claim("cnf", json!({"x5t#S256": sha256(b"a certificate")}));
-    refused("bound", &bound, "jwt.certificate_missing");
-    refused("of an issuer that asks for it", &bound.clone().of(MESH_ISS), "jwt.certificate_missing");
-    // Nor with one that nobody vouches for.
-    let forged = Request::get(PATH).bearer(&bound.make()).header("client-cert", ":YSBjZXJ0aWZpY2F0ZQ==:");
-    gate().check("a field of the caller's", &forged, &Expect::refused(401, "jwt.certificate_missing"));
-    // On a path anybody may use the token is refused all the same.
+    gate().check("control", &ask(&alice()), &Expect::allowed());
+    let (own, other) = (client("own"), client("other"));
+    let bound = alice().claim("cnf", json!({"x5t#S256": own.thumbprint()}));
+    gate().check("with it", &with(ask(&bound), &own), &Expect::allowed());
+    refused("without", &bound, "jwt.certificate_missing");
+    gate().check("with another", &with(ask(&bound), &other), &Expect::refused(401, "jwt.certificate_mismatch"));
+    // A new certificate for the same name is another certificate.
+    gate().check("with a new one", &with(ask(&bound), &client("own")), &Expect::refused(401, "jwt.certificate_mismatch"));
+    // Nor with the very one, when nobody vouches for it: the field without the terminator's secret.
+    let field = with(ask(&bound), &own).headers.into_iter().find(|(name, _)| name.eq_ignore_ascii_case("client-cert")).unwrap();
+    let forged = ask(&bound).header("Client-Cert", field.1);
+    gate().check("a field of the caller's", &forged, &Expect::refused(401, "mtls.untrusted_terminator"));
+    // Nor when the certificate itself does not count.
+    let expired = Subject::workload(gate().now, "own").valid(gate().now - 90_000, gate().now - 3_600).issued_by(&suite());
+    let to_expired = alice().claim("cnf", json!({"x5t#S256": expired.thumbprint()}));
+    gate().check("with one that has expired", &with(ask(&to_expired), &expired), &Expect::refused(401, "mtls.expired"));
+    // A token that is not bound comes with any, and on a path anybody may use a bound one is refused all the same.
+    gate().check("not bound", &with(ask(&alice()), &other), &Expect::allowed());
     gate().check("control", &Request::get("/health"), &Expect::allowed());
     gate().check("public path", &Request::get("/health").bearer(&bound.make()), &Expect::refused(401, "jwt.certificate_missing"));
+}
+
+#[test]
+fn a_token_bound_to_both_needs_both() {
+    let (own, other) = (client("own"), client("other"));
+    let jkt = thumbprint(&public_jwk("EdDSA", Key::Stranger));
+    let token = alice().of(MESH_ISS).claim("cnf", json!({"x5t#S256": own.thumbprint(), "jkt": jkt})).make();
+    let request = || {
+        // A proof is young, and a gate that runs elsewhere has a clock of its own.
+        let now = if gate().is_local() { gate().now } else { SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64 };
+        let proof = Proof::new(now, "GET", "https://api.example.com/api/documents/1", &token).make();
+        Request::get(PATH).header("Authorization", format!("DPoP {token}")).header("DPoP", proof)
+    };
+    gate().check("both", &with(request(), &own), &Expect::allowed());
+    gate().check("the proof alone", &request(), &Expect::refused(401, "jwt.certificate_missing"));
+    gate().check("the proof and another certificate", &with(request(), &other), &Expect::refused(401, "jwt.certificate_mismatch"));
+    gate().check("the certificate alone", &with(Request::get(PATH).bearer(&token), &own), &Expect::refused(401, "dpop.bearer"));
 }
 
 #[test]
@@ -55,6 +104,11 @@ fn an_issuer_that_asks_for_bound_tokens_has_no_others() {
     gate().check("control", &Request::get(PATH).bearer(&alice().make()), &Expect::allowed());
     refused("a key", &alice().of(WALLET_ISS), "jwt.binding_missing");
     refused("a certificate", &alice().of(MESH_ISS), "jwt.binding_missing");
+    let own = client("own");
+    let bound = alice().of(MESH_ISS).claim("cnf", json!({"x5t#S256": own.thumbprint()}));
+    gate().check("bound", &with(ask(&bound), &own), &Expect::allowed());
+    // Coming with a certificate is not being bound to it.
+    gate().check("not bound", &with(ask(&alice().of(MESH_ISS)), &own), &Expect::refused(401, "jwt.binding_missing"));
     refused("a key in place of a certificate", &alice().of(MESH_ISS).bound_to(&sha256(b"key")), "jwt.binding_missing");
     refused(
         "a certificate in place of a key",

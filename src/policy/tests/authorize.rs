@@ -11,7 +11,7 @@ fn anonymous() -> Identity {
 #[test]
 fn the_repository_policies_load() {
     let store = load(&bundle());
-    assert!((15..=21).contains(&store.len()), "{}", store.len());
+    assert!((15..=25).contains(&store.len()), "{}", store.len());
     assert!(!store.is_empty());
     assert!(store.policies().all(|policy| policy.reason.is_some() && policy.owner.is_some()));
 }

@@ -5,9 +5,10 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::{Asking, WEDNESDAY, bundle, ids, load, token, user};
+use super::{Asking, WEDNESDAY, bundle, certificate, ids, load, token, user};
+use crate::decision::UnixTime;
 use crate::identity::{Identity, PrincipalKind};
-use crate::policy::Verdict;
+use crate::policy::{Purpose, Verdict};
 
 const FILE: &str = "policies/tests/matrix.txt";
 const HEAD: &str = "\
@@ -19,18 +20,25 @@ const HEAD: &str = "\
 # bob         user, owner of document 2 (confidential) and order 42; group readers; scope orders.write
 # dana        user, no groups, named writer of document 2; scope documents.write
 # carol       user, group admins
+# carol-now   the same user, logged in a minute ago
 # audrey      user, group night-auditors, which entities.json puts into auditors
 # mallory     user, suspended; groups readers, writers, admins; all scopes
 # indexer     workload; scope documents.read
+# courier     workload named by its client certificate
 #
 # Unless a line says otherwise it is Wednesday 10:00 UTC and the client is in the office (10.1.2.3).
-# allow and deny are followed by the policies that decided, or by the scope that the caller is told to get.
+# allow and deny are followed by the policies that decided, or by the scope or login that the caller is told to get.
 ";
 
 fn identities() -> Vec<(&'static str, Identity)> {
     let workload = {
         let mut token = token("indexer", &[], &["documents.read"]);
         token.kind = PrincipalKind::Workload;
+        Identity::from(token)
+    };
+    let recent = {
+        let mut token = token("carol", &["admins"], &[]);
+        token.auth_time = Some(UnixTime(WEDNESDAY.0 - 60));
         Identity::from(token)
     };
     vec![
@@ -40,9 +48,11 @@ fn identities() -> Vec<(&'static str, Identity)> {
         ("bob", user("bob", &["readers"], &["orders.write"])),
         ("dana", user("dana", &[], &["documents.write"])),
         ("carol", user("carol", &["admins"], &[])),
+        ("carol-now", recent),
         ("audrey", user("audrey", &["night-auditors"], &[])),
         ("mallory", user("mallory", &["admins", "readers", "writers"], &["documents.read", "documents.write", "orders.write"])),
         ("indexer", workload),
+        ("courier", Identity::from(certificate("spiffe://example.org/courier"))),
     ]
 }
 
@@ -82,9 +92,11 @@ fn requests() -> Vec<(&'static str, Asking)> {
             (line, Asking::new(method, path))
         })
         .collect();
+    let revoke = || Asking::new("POST", "/.well-known/cedargate/revocations").purpose(Purpose::Revoke);
     let day = 86_400;
     let cancel = || Asking::new("DELETE", "/api/orders/41");
     requests.extend([
+        ("revoke", revoke()),
         ("GET /api/admin from 203.0.113.9", Asking::new("GET", "/api/admin").from(Some("203.0.113.9"))),
         ("GET /api/admin from ::ffff:192.168.1.9", Asking::new("GET", "/api/admin").from(Some("::ffff:192.168.1.9"))),
         ("GET /api/admin from ::1", Asking::new("GET", "/api/admin").from(Some("::1"))),
@@ -105,6 +117,11 @@ fn answer(verdict: &Verdict) -> String {
     }
     if !verdict.missing_scope.is_empty() {
         write!(answer, "  scope {}", verdict.missing_scope.join(" ")).unwrap();
+    }
+    if let Some(step_up) = &verdict.step_up {
+        write!(answer, "  login").unwrap();
+        step_up.acr_values.iter().for_each(|acr| write!(answer, " {acr}").unwrap());
+        step_up.max_age.iter().for_each(|seconds| write!(answer, " {seconds}s ago").unwrap());
     }
     answer.trim_end().to_owned()
 }

@@ -1,6 +1,7 @@
 //! Tests of the store as a whole, over the repository's own `policies/`.
 
 mod authorize;
+mod credentials;
 mod facts;
 mod matrix;
 mod problems;
@@ -8,12 +9,12 @@ mod random;
 
 use std::path::Path;
 
-use super::context::sample_token;
+use super::context::{sample_certificate, sample_token};
 use super::store::Question;
 use super::{PolicyStore, Purpose, Verdict};
-use crate::bundle::{Bundle, Report};
+use crate::bundle::{Bundle, Digest, Report};
 use crate::decision::UnixTime;
-use crate::identity::{Identity, PrincipalKind, TokenIdentity};
+use crate::identity::{CertificateIdentity, Identity, PrincipalKind, TokenIdentity};
 use crate::request::Method;
 
 /// Wednesday 2025-01-01 10:00 UTC.
@@ -76,6 +77,24 @@ pub(super) fn user(subject: &str, groups: &[&str], scopes: &[&str]) -> Identity 
     Identity::from(token(subject, groups, scopes))
 }
 
+/// A client certificate of the `corp` anchor with this SPIFFE id.
+pub(super) fn certificate(id: &str) -> CertificateIdentity {
+    CertificateIdentity {
+        anchor: "corp".to_owned(),
+        principal: id.to_owned(),
+        subject: "CN=indexer".to_owned(),
+        issuer: "CN=Corp CA".to_owned(),
+        serial: "1f".to_owned(),
+        uris: vec![id.to_owned()],
+        spiffe_id: Some(id.to_owned()),
+        fingerprint: Digest::from_bytes([0x11; 32]),
+        spki_fingerprint: Digest::from_bytes([0x22; 32]),
+        not_before: UnixTime(WEDNESDAY.0 - 60),
+        not_after: UnixTime(WEDNESDAY.0 + 3_540),
+        ..sample_certificate(false)
+    }
+}
+
 /// A request that can be changed bit by bit.
 #[derive(Debug, Clone)]
 pub(super) struct Asking {
@@ -85,6 +104,7 @@ pub(super) struct Asking {
     pub(super) headers: Vec<(String, Vec<u8>)>,
     pub(super) client: Option<&'static str>,
     pub(super) now: UnixTime,
+    pub(super) purpose: Purpose,
 }
 
 impl Asking {
@@ -96,6 +116,7 @@ impl Asking {
             headers: vec![],
             client: Some("10.1.2.3"),
             now: WEDNESDAY,
+            purpose: Purpose::Request,
         }
     }
 
@@ -106,6 +127,11 @@ impl Asking {
 
     pub(super) fn header(mut self, name: &str, value: &[u8]) -> Self {
         self.headers.push((name.to_owned(), value.to_vec()));
+        self
+    }
+
+    pub(super) fn purpose(mut self, purpose: Purpose) -> Self {
+        self.purpose = purpose;
         self
     }
 
@@ -124,7 +150,7 @@ impl Asking {
             client: self.client.map(|client| client.parse().unwrap()),
             headers: &self.headers,
         };
-        store.ask(question, identity, Purpose::Request, self.now)
+        store.ask(question, identity, self.purpose, self.now)
     }
 }
 

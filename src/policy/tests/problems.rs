@@ -107,6 +107,41 @@ fn policy_problems() {
 }
 
 #[test]
+fn step_up_annotations() {
+    let forbid = |annotations: &str| format!("@id(\"a\") {annotations} forbid(principal, action, resource);");
+    for good in [
+        r#"@step_up_acr("urn:mfa")"#,
+        r#"@step_up_acr("a b c")"#,
+        r#"@step_up_max_age("1")"#,
+        r#"@step_up_acr("phr") @step_up_max_age("86400")"#,
+    ] {
+        load(&with_policies(&forbid(good)));
+    }
+    for (bad, at) in [
+        (r#"@step_up_acr("")"#, "@step_up_acr"),
+        ("@step_up_acr", "@step_up_acr"),
+        (r#"@step_up_acr("a  b")"#, "@step_up_acr"),
+        (r#"@step_up_acr("a\"b")"#, "@step_up_acr"),
+        (r#"@step_up_acr("a\nb")"#, "@step_up_acr"),
+        (r#"@step_up_acr("a a")"#, "@step_up_acr"),
+        (r#"@step_up_max_age("")"#, "@step_up_max_age"),
+        (r#"@step_up_max_age("0")"#, "@step_up_max_age"),
+        (r#"@step_up_max_age("5m")"#, "@step_up_max_age"),
+        (r#"@step_up_max_age("-1")"#, "@step_up_max_age"),
+    ] {
+        let (problem, text) = only(&with_policies(&forbid(bad)));
+        assert_eq!((problem.code, text.as_str()), ("policy.step_up", at), "{bad}: {problem:?}");
+        assert!(problem.help.is_some());
+    }
+    assert_eq!(problems(&with_policies(&forbid(r#"@step_up_acr("") @step_up_max_age("x")"#))).len(), 2);
+    let permit = "@id(\"a\") @step_up_max_age(\"300\") permit(principal, action, resource);";
+    let (problem, text) = only(&with_policies(permit));
+    assert_eq!((problem.code, text.as_str()), ("policy.step_up", "@step_up_max_age"));
+    let (problem, _) = only(&with_policies(&forbid(r#"@stepup_acr("a")"#)));
+    assert_eq!((problem.code, problem.help.as_deref()), ("policy.annotation", Some("did you mean `@step_up_acr`?")));
+}
+
+#[test]
 fn a_policy_about_a_path_that_no_request_has() {
     let policy = |path: &str| format!("@id(\"a\") forbid(principal, action, resource in Gate::Path::\"{path}\");");
     for good in ["/", "/api", "/api/ä b", "/api/~x"] {
@@ -195,7 +230,14 @@ fn a_schema_without_what_the_gate_fills_in() {
     says("entity Path in [Path];", "entity Path;", "schema.entity", "`Gate::Path`");
     says("department?: String,", "department: String,", "schema.entity", "department");
     says("email?: String,", "", "schema.entity", "email");
-    says("subject: String,", "subject: Long,", "schema.entity", "subject");
+    says("// GATE. The subject claim.\n    subject: String,", "subject: Long,", "schema.entity", "subject");
+    says("certificate?: Certificate,", "", "schema.context", "lacks the attribute `certificate`");
+    says("certificate?: Certificate,", "certificate: Certificate,", "schema.context", "does not accept");
+    says("bindings: Set<String>,", "", "schema.context", "`Token` lacks the attribute `bindings`");
+    says("spiffe_id?: String,", "spiffe_id: String,", "schema.context", "does not accept");
+    says("serial: String,", "serial: Long,", "schema.context", "does not accept");
+    says("anchor: String,", "anchor: String, ancor?: String,", "schema.context", "attribute `ancor`");
+    says("type Certificate =", "type Certificates =", "schema.invalid", "");
     says("action \"GET\", \"HEAD\"", "action \"HEAD\"", "schema.action", "\"GET\"");
     says("\"OPTIONS\" in [\"read\"]", "\"OPTIONS\"", "schema.action", "`OPTIONS` is not in `read`");
     says("resource: [Path, Document, Order],", "resource: [Document, Order],", "schema.action", "does not apply to `Gate::Path`");

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 
-use super::{bundle, load, token};
+use super::{bundle, certificate, load, token};
 use crate::decision::UnixTime;
 use crate::identity::{Identity, PrincipalKind};
 use crate::policy::PolicyStore;
@@ -39,9 +39,24 @@ fn identity() -> impl Strategy<Value = Identity> {
         token.email = acr.clone();
         token.client_id = acr.clone();
         token.acr = acr;
-        Identity::from(token)
+        token
     });
-    prop_oneof![1 => Just(Identity::Anonymous), 4 => tokens]
+    let certificates = (any::<String>(), strings(), any::<Option<i64>>(), any::<i64>()).prop_map(|(name, names, from, until)| {
+        let mut certificate = certificate(&name);
+        certificate.subject = name;
+        certificate.dns_names = names.clone();
+        certificate.emails = names.clone();
+        certificate.ip_addresses = names;
+        certificate.not_before = UnixTime(from.unwrap_or_default());
+        certificate.not_after = UnixTime(until);
+        certificate
+    });
+    let both = (tokens, proptest::option::of(certificates), any::<bool>(), any::<bool>());
+    let both = both.prop_map(|(token, certificate, named, alone)| match certificate.map(Box::new) {
+        Some(certificate) if named => Identity::Certificate { certificate, token: (!alone).then(|| Box::new(token)) },
+        certificate => Identity::Token { token: Box::new(token), certificate },
+    });
+    prop_oneof![1 => Just(Identity::Anonymous), 4 => both]
 }
 
 proptest! {
@@ -57,18 +72,21 @@ proptest! {
         client: Option<IpAddr>,
         purpose in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..8), 0..3),
         identity in identity(),
+        asks in proptest::sample::select(vec![Purpose::Request, Purpose::Revoke]),
         now in prop_oneof![any::<i64>(), 1_577_836_800..253_402_300_799_i64],
     ) {
         let headers: Vec<(String, Vec<u8>)> = purpose.into_iter().map(|value| ("x-request-purpose".to_owned(), value)).collect();
         let question = Question { method, https, host: &host, segments: &segments, parameters: &parameters, client, headers: &headers };
-        let verdict = STORE.ask(question, &identity, Purpose::Request, UnixTime(now));
-        prop_assert_eq!(&verdict, &STORE.ask(question, &identity, Purpose::Request, UnixTime(now)));
+        let verdict = STORE.ask(question, &identity, asks, UnixTime(now));
+        prop_assert_eq!(&verdict, &STORE.ask(question, &identity, asks, UnixTime(now)));
         // Only what cannot be asked is an error: the sample policies themselves never fail.
         let asked = segments.iter().all(|segment| !segment.is_empty() && !segment.contains('/'))
             && (0..=253_402_300_799).contains(&now)
             && headers.len() < 2
             && headers.iter().all(|(_, value)| std::str::from_utf8(value).is_ok());
-        prop_assert_eq!(verdict.errors.is_empty(), asked, "{:?}", verdict);
+        if asks == Purpose::Request {
+            prop_assert_eq!(verdict.errors.is_empty(), asked, "{:?}", verdict);
+        }
         prop_assert!(asked || !verdict.allow);
     }
 }

@@ -18,6 +18,7 @@ use tokio::runtime::Runtime;
 
 use super::client::{Request, Response};
 use super::origin::Origin;
+use super::pki::SECRET;
 
 /// 2027-01-13T10:00:00Z, a Wednesday in office hours.
 pub const NOW: i64 = 1_799_834_400;
@@ -108,7 +109,11 @@ impl Setup {
 
     /// Starts it in front of an origin.
     pub fn start(self, origin: &Origin) -> Gate {
-        let mut variables = vec![("origin".to_owned(), format!("http://{}", origin.addr))];
+        let mut variables = vec![
+            ("origin".to_owned(), format!("http://{}", origin.addr)),
+            // A test that sets it too has the last word.
+            ("mtls_terminator_secret".to_owned(), SECRET.to_owned()),
+        ];
         variables.extend(self.variables);
         let manifest = Manifest::read(&root().join("spin.toml")).expect("spin.toml is right");
         let mut app = manifest.resolve(&variables.into_iter().collect(), |_| None).expect("the variables are right");

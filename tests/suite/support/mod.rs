@@ -4,5 +4,6 @@
 pub mod client;
 pub mod gate;
 pub mod origin;
+pub mod pki;
 pub mod process;
 pub mod token;

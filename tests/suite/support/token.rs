@@ -169,9 +169,11 @@ pub fn public_jwk(alg: &str, key: Key) -> Value {
     }
 }
 
-/// The thumbprint of a JWK (RFC 7638). `serde_json` sorts the members, and there are no others.
+/// The thumbprint of a JWK that has no members it need not have (RFC 7638): in the order of their names.
 pub fn thumbprint(jwk: &Value) -> String {
-    sha256(jwk.to_string().as_bytes())
+    let mut members: Vec<String> = jwk.as_object().unwrap().iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+    members.sort();
+    sha256(format!("{{{}}}", members.join(",")).as_bytes())
 }
 
 /// SHA-256 in base64url.

@@ -1,0 +1,431 @@
+//! Client certificates: each way a chain can be wrong, with its own reason, beside one that is right; and who a right one is.
+
+use std::sync::OnceLock;
+
+use cedargate::bundle::Bundle;
+use rcgen::{ExtendedKeyUsagePurpose, KeyUsagePurpose, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256};
+use serde_json::json;
+
+use super::support::client::Request;
+use super::support::gate::{Answer, Expect, Gate, NOW, Setup, bundle};
+use super::support::origin::Origin;
+use super::support::pki::{Authority, Certified, Form, REVOKED, SECRET, SECRET_FIELD, Subject, pem, sha1_leaf};
+use super::support::token::Token;
+
+const DAY: i64 = 86_400;
+/// Where workloads may read.
+const MACHINES: &str = "/machines";
+
+/// Policies for workloads, which the project's own have none of.
+pub const WORKLOADS: &str = r#"
+@id("suite.workloads")
+@reason("any workload may read the list of machines")
+@owner("suite")
+permit (principal is Gate::Workload, action in Gate::Action::"read", resource == Gate::Path::"/machines");
+
+@id("suite.billing")
+@reason("the billing workload may read its own machine")
+@owner("suite")
+permit (principal == Gate::Workload::"spiffe://suite.example/billing", action == Gate::Action::"GET", resource == Gate::Path::"/machines/billing");
+"#;
+
+/// The suite's bundle with policies for workloads.
+pub fn workloads() -> Bundle {
+    let mut bundle = bundle();
+    bundle.insert("policies/suite-workloads.cedar", WORKLOADS);
+    bundle
+}
+
+/// The same with another `keys/mtls.toml`, made from the suite's by replacing text.
+pub fn configured(changes: &[(&str, &str)]) -> Bundle {
+    let mut bundle = workloads();
+    let mut text = String::from_utf8(bundle.get("keys/mtls.toml").unwrap().to_vec()).unwrap();
+    for (from, to) in changes {
+        assert!(text.contains(from), "keys/mtls.toml has no `{from}`");
+        text = text.replacen(from, to, 1);
+    }
+    bundle.insert("keys/mtls.toml", text);
+    bundle
+}
+
+pub fn origin() -> Origin {
+    Origin::start(([127, 0, 0, 1], 0).into())
+}
+
+fn gate() -> &'static Gate {
+    static GATE: OnceLock<Gate> = OnceLock::new();
+    GATE.get_or_init(|| Setup::new(&workloads()).start(&origin()))
+}
+
+fn suite() -> &'static Authority {
+    static SUITE: OnceLock<Authority> = OnceLock::new();
+    SUITE.get_or_init(Authority::suite)
+}
+
+/// A good client called `client`.
+fn client() -> Subject {
+    Subject::workload(NOW, "client")
+}
+
+/// What asks with a chain, as the terminator sends it.
+pub fn present(chain: &[&[u8]]) -> Request {
+    Form::Rfc9440.send(Request::get(MACHINES), chain)
+}
+
+fn accepted(name: &str, chain: &[&[u8]]) -> Answer {
+    gate().check(name, &present(chain), &Expect::allowed())
+}
+
+/// All failures of a certificate look alike from outside.
+fn refused_by(gate: &Gate, name: &str, request: &Request, reason: &'static str) {
+    let answer = gate.check(name, request, &Expect::refused(401, reason));
+    assert_eq!(answer.response.code(), "invalid_certificate", "{name}");
+    answer.with_record(|record| assert!(record["identity"].is_null(), "{record}"));
+}
+
+fn refused(name: &str, chain: &[&[u8]], reason: &'static str) {
+    refused_by(gate(), name, &present(chain), reason);
+}
+
+/// The Cedar principal of an allowed request.
+fn principal(answer: &Answer) -> String {
+    answer.record.as_ref().expect("a record")["cedar"]["principal"].as_str().expect("a principal").to_owned()
+}
+
+#[test]
+fn every_kind_of_key_proves_a_workload() {
+    for (name, algorithm) in [
+        ("P-384", &PKCS_ECDSA_P384_SHA384),
+        ("Ed25519", &PKCS_ED25519),
+        ("RSA", &PKCS_RSA_SHA256),
+        ("P-256", &rcgen::PKCS_ECDSA_P256_SHA256),
+    ] {
+        let certified = client().algorithm(algorithm).issued_by(suite());
+        let answer = accepted(name, &[&certified.der]);
+        assert_eq!(principal(&answer), r#"Gate::Workload::"spiffe://suite.example/client""#);
+        // The control's negative: one bit of the signature, which is the end of a certificate.
+        let mut forged = certified.der.clone();
+        *forged.last_mut().unwrap() ^= 1;
+        refused(name, &[&forged], "mtls.chain");
+    }
+    let one = Subject::workload(NOW, "billing").issued_by(suite());
+    let other = client().issued_by(suite());
+    let own = |certified: &Certified| Form::Rfc9440.send(Request::get("/machines/billing"), &[&certified.der]);
+    gate().check("the policy's own workload", &own(&one), &Expect::allowed());
+    gate().check("another workload", &own(&other), &Expect::refused(403, "policy.no_permit"));
+}
+
+#[test]
+fn the_origin_learns_the_principal_and_never_sees_the_certificate() {
+    let certified = client().issued_by(suite());
+    let request = present(&[&certified.der]).header("Client-Cert-Chain", "").header("x-kept", "1");
+    // An empty list is no field at all (RFC 8941, section 3.1), and the chain of a lone certificate.
+    gate().check("allowed", &request, &Expect::allowed());
+    let seen = gate().origin.seen(&request.id).remove(0);
+    assert_eq!(seen.header("cedargate-principal"), Some(r#"Gate::Workload::"spiffe://suite.example/client""#));
+    assert_eq!(seen.header("x-kept"), Some("1"));
+    for (name, value) in &seen.headers {
+        assert!(!name.starts_with("client-cert") && name != SECRET_FIELD && !value.contains(SECRET), "{name}: {value}");
+    }
+}
+
+#[test]
+fn a_chain_must_lead_to_an_anchor() {
+    let intermediate = suite().intermediate(Subject::new(NOW, "intermediate"));
+    let leaf = client().issued_by(&intermediate);
+    accepted("one between", &[&leaf.der, &intermediate.certified.der]);
+    accepted("the root too", &[&leaf.der, &intermediate.certified.der, &suite().certified.der]);
+    let second = intermediate.intermediate(Subject::new(NOW, "second"));
+    let deep = client().issued_by(&second);
+    accepted("two between", &[&deep.der, &second.certified.der, &intermediate.certified.der]);
+    refused("the one between is left out", &[&leaf.der], "mtls.chain");
+    refused("one of two is left out", &[&deep.der, &second.certified.der], "mtls.chain");
+
+    // Same names, other keys.
+    let stranger = Authority::root(Subject::new(NOW, "Suite root"));
+    let forged = client().issued_by(&stranger);
+    refused("a root of the same name", &[&forged.der], "mtls.chain");
+    refused("that brings itself along", &[&forged.der, &stranger.certified.der], "mtls.chain");
+    let between = Authority::root(Subject::new(NOW, "intermediate"));
+    let forged = client().issued_by(&between);
+    refused("another one of the name between", &[&forged.der, &intermediate.certified.der], "mtls.chain");
+    let alone = Authority::root(client());
+    refused("self-signed", &[&alone.certified.der], "mtls.chain");
+}
+
+#[test]
+fn time_bounds_every_certificate_on_the_way() {
+    let leaf = |from: i64, to: i64| client().valid(from, to).issued_by(suite()).der;
+    accepted("its first second", &[&leaf(NOW, NOW + DAY)]);
+    accepted("its last second", &[&leaf(NOW - DAY, NOW)]);
+    refused("a second too late", &[&leaf(NOW - DAY, NOW - 1)], "mtls.expired");
+    refused("a second too early", &[&leaf(NOW + 1, NOW + DAY)], "mtls.not_yet_valid");
+    for (name, from, to, reason) in [
+        ("an issuer that has expired", NOW - 9 * DAY, NOW - 1, "mtls.expired"),
+        ("an issuer that is not valid yet", NOW + 1, NOW + DAY, "mtls.not_yet_valid"),
+    ] {
+        let intermediate = suite().intermediate(Subject::new(NOW, "intermediate").valid(from, to));
+        let leaf = client().issued_by(&intermediate);
+        refused(name, &[&leaf.der, &intermediate.certified.der], reason);
+    }
+}
+
+#[test]
+fn a_certificate_is_only_for_what_it_says() {
+    let with = |usages: &[ExtendedKeyUsagePurpose]| client().extended_key_usages(usages).issued_by(suite()).der;
+    use ExtendedKeyUsagePurpose::{ClientAuth, CodeSigning, ServerAuth};
+    accepted("for both sides", &[&with(&[ServerAuth, ClientAuth])]);
+    refused("for servers", &[&with(&[ServerAuth])], "mtls.usage");
+    refused("for code", &[&with(&[CodeSigning])], "mtls.usage");
+    let authority = suite().intermediate(client());
+    refused("an authority as the client", &[&authority.certified.der], "mtls.usage");
+
+    // A client that issues certificates.
+    let subject = Subject::new(NOW, "issuing client");
+    let certified = subject.clone().issued_by(suite());
+    let issuer = Authority::of(certified, subject);
+    let leaf = client().issued_by(&issuer);
+    refused("a client as the authority", &[&leaf.der, &issuer.certified.der], "mtls.usage");
+
+    let signing = |usages: &[KeyUsagePurpose]| client().key_usages(usages).issued_by(suite()).der;
+    accepted("without key usage", &[&signing(&[])]);
+    refused("a key that may not sign", &[&signing(&[KeyUsagePurpose::KeyEncipherment])], "mtls.usage");
+}
+
+#[test]
+fn an_authority_is_held_to_its_constraints() {
+    let named = |name: &str, constrained: &Authority| client().dns(name).issued_by(constrained).der;
+    let constrained = suite().intermediate(Subject::new(NOW, "only some").only_dns("machines.suite.example"));
+    let chain = |leaf: &[u8], expect: Option<&'static str>, name: &str| match expect {
+        None => drop(accepted(name, &[leaf, &constrained.certified.der])),
+        Some(reason) => refused(name, &[leaf, &constrained.certified.der], reason),
+    };
+    chain(&named("a.machines.suite.example", &constrained), None, "a name it may give");
+    chain(&named("a.people.suite.example", &constrained), Some("mtls.constraint"), "a name it may not give");
+    chain(&named("amachines.suite.example", &constrained), Some("mtls.constraint"), "a name that only ends alike");
+
+    let last = suite().intermediate(Subject::new(NOW, "last").path_length(0));
+    let leaf = client().issued_by(&last);
+    accepted("clients below the last authority", &[&leaf.der, &last.certified.der]);
+    let below = last.intermediate(Subject::new(NOW, "below"));
+    let leaf = client().issued_by(&below);
+    refused("an authority below the last one", &[&leaf.der, &below.certified.der, &last.certified.der], "mtls.constraint");
+}
+
+#[test]
+fn weak_keys_and_signatures_are_refused() {
+    refused("RSA of 1024 bits", &[&client().with_weak_key(suite())], "mtls.key_weak");
+    refused("SHA-1", &[&sha1_leaf()], "mtls.algorithm");
+    accepted("control", &[&client().algorithm(&PKCS_RSA_SHA256).issued_by(suite()).der]);
+}
+
+#[test]
+fn what_a_list_revokes_is_refused() {
+    let leaf = |serial: u64| client().serial(serial).issued_by(suite()).der;
+    accepted("control", &[&leaf(665)]);
+    for serial in REVOKED {
+        refused("revoked", &[&leaf(serial)], "mtls.revoked");
+    }
+    let intermediate = suite().intermediate(Subject::new(NOW, "intermediate").serial(REVOKED[0]));
+    let below = client().issued_by(&intermediate);
+    refused("below a revoked one", &[&below.der, &intermediate.certified.der], "mtls.revoked");
+    // The same number of another issuer is another certificate.
+    let other = suite().intermediate(Subject::new(NOW, "other"));
+    let leaf = client().serial(REVOKED[0]).issued_by(&other);
+    accepted("the same number of another issuer", &[&leaf.der, &other.certified.der]);
+}
+
+#[test]
+fn a_list_that_is_asked_for_must_be_there_and_fresh() {
+    let mut bundle =
+        configured(&[("[terminator]", "require_crl = true\n[terminator]"), ("crls = [\"suite-root.pem\"]", "crls = [\"fresh.pem\"]")]);
+    let (stale, bare) = (Authority::root(Subject::new(NOW, "stale")), Authority::root(Subject::new(NOW, "bare")));
+    let mut text = String::from_utf8(bundle.get("keys/mtls.toml").unwrap().to_vec()).unwrap();
+    for (name, authority) in [("stale", &stale), ("bare", &bare)] {
+        bundle.insert(format!("keys/ca/{name}.pem"), authority.certified.pem());
+        let crls = if name == "stale" { "crls = [\"stale.pem\"]\n" } else { "" };
+        text.push_str(&format!("\n[[anchor]]\nname = \"{name}\"\ncertificates = [\"{name}.pem\"]\n{crls}prefix = \"{name}/\"\n"));
+    }
+    bundle.insert("keys/mtls.toml", text);
+    bundle.insert("keys/crl/stale.pem", stale.crl(&[1], NOW - DAY, NOW - 1));
+    bundle.insert("keys/crl/fresh.pem", suite().crl(&[1], NOW - DAY, NOW));
+    let gate = Setup::new(&bundle).start(&origin());
+    let named = |authority: &Authority| present(&[&Subject::new(NOW, "client").dns("a.example").issued_by(authority).der]);
+    gate.check("a list in its last second", &named(suite()), &Expect::allowed());
+    refused_by(&gate, "a list past its next update", &named(&stale), "mtls.crl_expired");
+    refused_by(&gate, "no list", &named(&bare), "mtls.crl_missing");
+    // Where no list is asked for, none is needed, but one that is there must be fresh all the same.
+    let mut relaxed = bundle.clone();
+    let text = String::from_utf8(bundle.get("keys/mtls.toml").unwrap().to_vec()).unwrap();
+    relaxed.insert("keys/mtls.toml", text.replace("require_crl = true", "require_crl = false"));
+    let gate = Setup::new(&relaxed).start(&origin());
+    gate.check("no list, and none is asked for", &named(&bare), &Expect::allowed());
+    refused_by(&gate, "a list past its next update", &named(&stale), "mtls.crl_expired");
+}
+
+#[test]
+fn the_work_for_one_chain_is_bounded() {
+    // Authorities that could each have issued every other one and the client, by their names: there are thousands of orders.
+    let many: Vec<Certified> = (0..6).map(|_| Subject::new(NOW, "Suite root").authority().issued_by(suite())).collect();
+    let stranger = Authority::root(Subject::new(NOW, "Suite root"));
+    let good = client().issued_by(suite());
+    let forged = client().issued_by(&stranger);
+    let with = |leaf: &Certified| {
+        let mut chain: Vec<&[u8]> = vec![leaf.der.as_slice()];
+        chain.extend(many.iter().map(|certified| certified.der.as_slice()));
+        present(&chain)
+    };
+    refused_by(gate(), "no order is right", &with(&forged), "mtls.too_complex");
+    gate().check("a short one is right", &with(&good), &Expect::allowed());
+
+    let leaf = client().issued_by(suite());
+    let long: Vec<&[u8]> = std::iter::repeat_n(leaf.der.as_slice(), 40).collect();
+    refused("forty certificates", &long, "mtls.too_large");
+}
+
+#[test]
+fn what_is_not_the_configured_form_is_malformed() {
+    let leaf = client().issued_by(suite());
+    let item = Form::Rfc9440.fields(&[&leaf.der]).remove(0).1;
+    let ask = |value: &str| Request::get(MACHINES).header(SECRET_FIELD, SECRET).header("Client-Cert", value);
+    gate().check("control", &ask(&item), &Expect::allowed());
+    let bare = item.trim_matches(':');
+    for (name, value) in [
+        ("no colons", bare.to_owned()),
+        ("one colon", format!(":{bare}")),
+        ("two of them", format!("{item}, {item}")),
+        ("more behind it", format!("{item} x")),
+        ("a string", format!("\"{bare}\"")),
+        ("URL-safe base64", format!(":{}-_:", &bare[..bare.len() - 4])),
+        ("a space inside", format!(":{} {}:", &bare[..8], &bare[8..])),
+        ("PEM", super::support::pki::escaped(&pem(&leaf.der), "")),
+        ("nothing between the colons", "::".to_owned()),
+    ] {
+        refused_by(gate(), name, &ask(&value), "mtls.malformed");
+    }
+    let chain = |value: &str| present(&[&leaf.der]).header("Client-Cert-Chain", value);
+    refused_by(gate(), "a chain in another form", &chain(bare), "mtls.malformed");
+    gate().check("a chain that is not needed", &chain(&item), &Expect::allowed());
+    let only = Request::get(MACHINES).header(SECRET_FIELD, SECRET).header("Client-Cert-Chain", &item);
+    refused_by(gate(), "a chain without a certificate", &only, "mtls.malformed");
+
+    refused("not DER", &[b"not a certificate"], "mtls.certificate_invalid");
+    refused("half of one", &[&leaf.der[..leaf.der.len() / 2]], "mtls.certificate_invalid");
+    refused("more behind it", &[&[&leaf.der[..], b"x"].concat()], "mtls.certificate_invalid");
+}
+
+#[test]
+fn a_certificate_that_comes_twice_is_refused() {
+    let (one, other) = (client().issued_by(suite()), Subject::workload(NOW, "billing").issued_by(suite()));
+    let item = |certified: &Certified| Form::Rfc9440.fields(&[&certified.der]).remove(0).1;
+    let expect = Expect::refused(400, "request.certificate_repeated");
+    gate().check("control", &present(&[&one.der]), &Expect::allowed());
+    gate().check("two of them", &present(&[&one.der]).header("client-cert", item(&other)), &expect);
+    gate().check("the same one twice", &present(&[&one.der]).header("client-cert", item(&one)), &expect);
+    // An origin behind CGI would see one field; so might a terminator that removes only the spelling it knows.
+    gate().check("with an underscore", &present(&[&one.der]).header("client_cert", item(&other)), &expect);
+    let request = Request::get(MACHINES).header(SECRET_FIELD, SECRET).header("client_cert", item(&one));
+    let answer = gate().check("only with an underscore", &request, &Expect::denied(401));
+    answer.with_record(|record| assert_ne!(record["decision"], "allow"));
+}
+
+#[test]
+fn the_first_configured_kind_of_name_is_the_principal() {
+    let all = || Subject::new(NOW, "named").dns("B.suite.example").email("a@suite.example");
+    let who = |subject: Subject, name: &str| principal(&accepted(name, &[&subject.issued_by(suite()).der]));
+    assert_eq!(who(all().uri("spiffe://suite.example/x"), "SPIFFE id"), r#"Gate::Workload::"spiffe://suite.example/x""#);
+    assert_eq!(who(all(), "DNS name"), r#"Gate::Workload::"suite/dns:b.suite.example""#);
+    assert_eq!(who(Subject::new(NOW, "named").email("a@suite.example"), "e-mail"), r#"Gate::Workload::"suite/email:a@suite.example""#);
+    let subject = who(Subject::new(NOW, "named"), "subject");
+    assert_eq!(subject, r#"Gate::Workload::"suite/subject:CN=named,O=Cedargate suite""#);
+    let nobody = Subject::new(NOW, "").nameless().ip([192, 0, 2, 1]).issued_by(suite());
+    refused("none of them", &[&nobody.der], "mtls.name_missing");
+}
+
+#[test]
+fn a_spiffe_id_keeps_the_rules_or_refuses_the_certificate() {
+    let with =
+        |uris: &[&str]| uris.iter().fold(Subject::new(NOW, "client").dns("a.suite.example"), |s, uri| s.uri(uri)).issued_by(suite()).der;
+    accepted("control", &[&with(&["spiffe://suite.example/a/b"])]);
+    for (name, uris) in [
+        ("two of them", &["spiffe://suite.example/a", "spiffe://suite.example/b"][..]),
+        ("beside another URI", &["spiffe://suite.example/a", "https://suite.example/"]),
+        ("a query", &["spiffe://suite.example/a?b"]),
+        ("a fragment", &["spiffe://suite.example/a#b"]),
+        ("a trust domain that is not the anchor's", &["spiffe://other.example/a"]),
+        ("a trust domain that only ends alike", &["spiffe://evil.suite.example/a"]),
+        ("no path", &["spiffe://suite.example"]),
+        ("an empty segment", &["spiffe://suite.example/a//b"]),
+        ("a dot segment", &["spiffe://suite.example/a/../b"]),
+        ("a port", &["spiffe://suite.example:1/a"]),
+        ("user information", &["spiffe://a@suite.example/a"]),
+    ] {
+        refused(name, &[&with(uris)], "mtls.spiffe");
+    }
+}
+
+#[test]
+fn without_a_configuration_the_field_is_stripped_and_ignored() {
+    // The suite's bundle before there was anything about certificates in it.
+    let mut off = Bundle::default();
+    for (path, bytes) in workloads().iter().filter(|(path, _)| *path != "keys/mtls.toml" && !path.starts_with("keys/c")) {
+        off.insert(path, bytes);
+    }
+    let gate = Setup::new(&off).start(&origin());
+    let leaf = client().issued_by(suite());
+    let answer = gate.check("nobody", &present(&[&leaf.der]), &Expect::denied(401));
+    answer.with_record(|record| assert_eq!(record["identity"], json!(null), "{record}"));
+    // Even what is no certificate at all changes nothing, on a public path.
+    for value in [Form::Rfc9440.fields(&[&leaf.der]).remove(0).1, "nonsense".to_owned()] {
+        let request = Request::get("/health").header("Client-Cert", value).header("x-forwarded-client-cert", "Hash=00");
+        let answer = gate.check("a public path", &request, &Expect::allowed());
+        answer.with_record(|record| {
+            assert_eq!(record["cedar"]["principal"], r#"Gate::Anonymous::"anonymous""#);
+            let credential = &record["credentials"][0];
+            assert_eq!((credential["kind"].as_str(), credential["fate"].as_str()), (Some("certificate"), Some("ignored")), "{record}");
+        });
+        let seen = gate.origin.seen(&request.id).remove(0);
+        assert!(seen.headers.iter().all(|(name, _)| !name.contains("client-cert")), "{seen:?}");
+    }
+    // The control: the same request where it is configured.
+    self::gate().check("control", &present(&[&leaf.der]), &Expect::allowed());
+}
+
+#[test]
+fn token_and_certificate_together_are_one_caller() {
+    let certified = client().issued_by(suite());
+    let token = Token::dev(NOW, "alice").groups(&["readers"]);
+    let document = || Form::Rfc9440.send(Request::get("/api/documents/1"), &[&certified.der]);
+    let by_certificate = Setup::new(&configured(&[("principal = \"token\"", "principal = \"certificate\"")])).start(&origin());
+
+    let answer = gate().check("the token names the principal", &document().bearer(&token.make()), &Expect::allowed());
+    assert_eq!(principal(&answer), r#"Gate::User::"dev/alice""#);
+    by_certificate.check("the certificate does, and may not", &document().bearer(&token.make()), &Expect::refused(403, "policy.no_permit"));
+    let answer =
+        by_certificate.check("the certificate does, and may", &present(&[&certified.der]).bearer(&token.make()), &Expect::allowed());
+    assert_eq!(principal(&answer), r#"Gate::Workload::"spiffe://suite.example/client""#);
+    by_certificate.check(
+        "without a certificate the token does",
+        &Request::get("/api/documents/1").bearer(&token.make()),
+        &Expect::allowed(),
+    );
+
+    // One that is refused refuses both, whoever names the principal.
+    let expired = client().valid(NOW - 9 * DAY, NOW - DAY).issued_by(suite());
+    for gate in [gate(), &by_certificate] {
+        let request = Form::Rfc9440.send(Request::get("/api/documents/1"), &[&expired.der]).bearer(&token.make());
+        gate.check("a bad certificate beside a good token", &request, &Expect::refused(401, "mtls.expired"));
+        let old = token.clone().claim("exp", json!(NOW - 600)).make();
+        let answer = gate.check(
+            "a bad token beside a good certificate",
+            &present(&[&certified.der]).bearer(&old),
+            &Expect::refused(401, "jwt.expired"),
+        );
+        answer.with_record(|record| {
+            let credentials = record["credentials"].as_array().expect("what became of each");
+            assert_eq!(credentials.len(), 2, "{record}");
+            assert_eq!((&credentials[0]["kind"], &credentials[0]["fate"]), (&json!("certificate"), &json!("verified")), "{record}");
+            assert_eq!((&credentials[1]["kind"], &credentials[1]["reason"]), (&json!("token"), &json!("jwt.expired")), "{record}");
+        });
+    }
+}

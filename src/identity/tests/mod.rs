@@ -12,3 +12,5 @@ mod reasons;
 mod status;
 mod support;
 mod vectors;
+
+pub(super) use support::{pem_contents, rsa_pkcs8};

@@ -73,6 +73,27 @@ pub const ISSUER_NAME_BYTES: usize = 32;
 pub const ISSUER_VALUE_BYTES: usize = 512;
 /// Most keys in one key set.
 pub const KEYS_PER_ISSUER: usize = 64;
+/// Largest key set that is fetched, in bytes. A set of `KEYS_PER_ISSUER` RSA keys with certificates (`x5c`) is near it; what a
+/// provider publishes has a tenth.
+pub const KEY_SET_BYTES: usize = 256 * 1024;
+/// Largest metadata document that is fetched, in bytes. Those of large providers have 2 to 8 KiB.
+pub const METADATA_BYTES: usize = 64 * 1024;
+/// Longest a fetch may take from the first byte sent to the last one read, metadata included, in milliseconds: a caller who
+/// has to wait for keys waits no longer.
+pub const KEY_FETCH_MS: u64 = 5_000;
+/// How long a fetched set may count as fresh, in seconds, whatever its issuer or the configuration says. A minute keeps an
+/// issuer that forbids caching from being asked by every request; a day bounds how long a key that was withdrawn counts.
+pub const KEYS_FRESH_SECONDS: std::ops::RangeInclusive<i64> = 60..=86_400;
+/// What `refetch_interval_seconds` may be.
+pub const REFETCH_INTERVAL_SECONDS: std::ops::RangeInclusive<i64> = 1..=3_600;
+/// What `stale_if_error_seconds` may be: at most a week without a word from the issuer.
+pub const STALE_IF_ERROR_SECONDS: std::ops::RangeInclusive<i64> = 60..=604_800;
+/// How long an unknown `kid` is remembered as unknown, in seconds: until then nobody asks its issuer for it again.
+pub const UNKNOWN_KEY_SECONDS: i64 = 600;
+/// Most unknown `kid`s remembered for one issuer. Whoever makes up more causes one fetch per interval at the most.
+pub const UNKNOWN_KEYS: usize = 64;
+/// How far the clocks of two instances that share a store may differ, in seconds, before what one wrote is not believed.
+pub const CLOCK_SKEW_SECONDS: i64 = 60;
 /// Smallest and largest RSA modulus in bits.
 pub const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
@@ -111,6 +132,15 @@ pub const ENTITIES_DEPTH: usize = 24;
 /// Longest time an answer of the revocation list may be believed, in milliseconds: a minute is how long a caller who was
 /// cut off may go on at the most.
 pub const REVOCATION_CACHE_MS: u64 = 60_000;
+/// Most entries of the revocation list an instance remembers, those that are not there included: what four to five lookups
+/// of each of some hundred callers within the cache time leave behind.
+pub const REVOCATIONS_CACHED: usize = 2048;
+/// Largest entry of the revocation list, in bytes. The gate's own are far smaller.
+pub const REVOCATION_ENTRY_BYTES: usize = 16 * 1024;
+/// Longest reason given for a revocation, in bytes: a sentence, not a report.
+pub const REVOCATION_REASON_BYTES: usize = 512;
+/// How long an entry is kept after what it revokes has expired, in seconds: longer than any gate's clock is behind.
+pub const REVOCATION_KEPT_SECONDS: i64 = 86_400;
 /// Largest body the gate's own endpoints take, in bytes.
 pub const OWN_BODY_BYTES: usize = 16 * 1024;
 

@@ -31,6 +31,8 @@ pub struct Context<'a> {
     pub timing: Timing,
     /// What the origin did, when it was asked.
     pub upstream: Option<Upstream>,
+    /// What was changed in the gate's own state, when anything was: one line.
+    pub change: Option<String>,
 }
 
 /// The request as records show it: canonical where it could be read, else raw, cut and cleaned.
@@ -114,6 +116,8 @@ pub struct Record {
     request: RequestView,
     #[serde(skip_serializing_if = "Option::is_none")]
     upstream: Option<UpstreamView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    change: Option<String>,
     timing_us: Timing,
 }
 
@@ -212,7 +216,7 @@ impl Record {
 
     fn build(context: Context<'_>, decision: &'static str, reason: Reason, detail: &str, told: Told<'_>) -> Self {
         let Told { identity, credentials, verdict } = told;
-        let Context { time, id, trace, region, gate, request, status, timing, upstream } = context;
+        let Context { time, id, trace, region, gate, request, status, timing, upstream, change } = context;
         Self {
             v: 1,
             time: time.to_string(),
@@ -236,6 +240,7 @@ impl Record {
                 Upstream::Status(status) => UpstreamView::Status(status),
                 Upstream::Failed(denial) => UpstreamView::Error { reason: denial.reason.code(), detail: clean(&denial.detail) },
             }),
+            change: change.as_deref().map(clean),
             timing_us: timing,
         }
     }
@@ -314,6 +319,7 @@ mod tests {
             status: 400,
             timing: Timing::default(),
             upstream: None,
+            change: None,
         };
         Record::new(context, &Decision::denied(denial)).to_line()
     }

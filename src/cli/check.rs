@@ -1,9 +1,17 @@
 //! `cedargate check`: load policies and keys as the gate would, and say everything that is wrong.
 
+use std::path::Path;
+
 use super::diagnostic::{Invalid, JsonProblem, count};
 use super::files::{self, Folders};
 use super::output::{self, Format};
 use super::{Exit, exit};
+use crate::bundle::Gate;
+use crate::host::Manifest;
+use crate::host::allowed::AllowedHosts;
+
+/// Where a project has its manifest.
+const MANIFEST: &str = "spin.toml";
 
 const EXAMPLES: &str = r"
 cedargate check
@@ -29,6 +37,21 @@ pub struct CheckArgs {
     format: Format,
 }
 
+/// Which addresses of issuers a component may not reach, a line each with what to add; empty when there is none.
+pub(super) fn unreachable(gate: &Gate, allowed: &AllowedHosts, manifest: &str) -> String {
+    let mut lines = String::new();
+    for remote in gate.issuers().remotes() {
+        let url = remote.url();
+        if !url.to_string().parse().is_ok_and(|uri| allowed.allows(&uri)) {
+            let (issuer, origin) = (remote.issuer(), url.origin());
+            lines.push_str(&format!(
+                "warning: the keys of issuer `{issuer}` cannot be fetched: add \"{origin}\" to allowed_outbound_hosts in {manifest}\n"
+            ));
+        }
+    }
+    lines
+}
+
 /// Runs `cedargate check`.
 ///
 /// # Errors
@@ -44,6 +67,10 @@ pub fn run(args: &CheckArgs) -> miette::Result<Exit> {
             let issuers = gate.issuers().len();
             if issuers == 0 {
                 output::stderr("note: no issuer is configured in keys/issuers.toml: no token is accepted, every caller is anonymous\n");
+            }
+            // The manifest beside them, where there is one: what it lacks shows only when the first token arrives.
+            if let Ok(manifest) = Manifest::read(Path::new(MANIFEST)) {
+                output::stderr(&unreachable(&gate, &manifest.allowed(|name| std::env::var(name).ok()), MANIFEST));
             }
             output::stdout(&format!(
                 "ok: {}, {}{}, policy digest {}\n",

@@ -11,7 +11,7 @@ use crate::identity::{Answers, Questions};
 /// Asks everything. A proof is remembered last, so that nothing else refuses what was used up.
 pub(super) async fn find(gate: &'static Gate, questions: &Questions, settings: &Rc<Settings>, now: UnixTime) -> Answers {
     let Questions { revocations, status, proof } = questions;
-    let mut answers = Answers { revocations: revocations::look_up(revocations, settings).await, ..Answers::default() };
+    let mut answers = Answers { revocations: revocations::look_up(revocations, settings, now).await, ..Answers::default() };
     if let Some(reference) = status {
         answers.status = Some(status::of(gate, reference, settings, now).await);
     }

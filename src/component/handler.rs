@@ -8,6 +8,7 @@ use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 use spin_sdk::wasip3::random::random;
 
 use super::exchange::{self, Inbound};
+use super::revocations::Changed;
 use super::settings::Settings;
 use super::{answers, carry, keys, revocations, sealed, settings};
 use crate::audit::{Context, DecisionId, Entropy, Record, RequestView, Timestamp, Timing, TraceIds, Upstream};
@@ -119,17 +120,27 @@ async fn revoke(
 ) -> Response {
     let id = record.visit.id.as_str();
     let changed = match exchange::body(request, limits::OWN_BODY_BYTES).await {
-        Ok(body) => revocations::change(permit, &body, settings, id, record.visit.time.seconds).await,
+        Ok(body) => {
+            let asked = revocations::Asked { gate: record.gate, facts: record.facts, body: &body, decision_id: id };
+            revocations::change(permit, &asked, settings, record.visit.time.seconds).await
+        }
         Err(denial) => Err(denial),
     };
     let method = record.facts.method.as_str();
     match changed {
-        Ok(answer) => {
-            write(&Record::permitted(record.context(answer.status, timing, None), &decision));
-            exchange::respond(answer, method)
+        Ok(Changed { answer, what }) => {
+            let context = Context { change: Some(what), ..record.context(answer.status, timing, None) };
+            if write(&Record::permitted(context, &decision)) {
+                return exchange::respond(answer, method);
+            }
+            // Carried out and not recorded: whoever asked must not take it for done.
+            exchange::respond(Answer::fault(Reason::SystemInternal, id), method)
         }
         Err(denial) => {
-            let answer = Answer::fault(denial.reason, id);
+            let answer = match denial.reason {
+                Reason::GateBodyInvalid | Reason::GateBodyTooLarge => Answer::explained(&denial, id),
+                reason => Answer::fault(reason, id),
+            };
             write(&Record::new(record.context(answer.status, timing, None), &Decision { outcome: Err(denial), ..decision }));
             exchange::respond(answer, method)
         }
@@ -187,6 +198,7 @@ fn refuse(visit: &Visit, gate: Option<&Gate>, region: &str, raw: &RawRequest<'_>
         status: answer.status,
         timing: Timing::default(),
         upstream: None,
+        change: None,
     };
     write(&Record::new(context, &decision));
     exchange::respond(answer, raw.method)
@@ -250,6 +262,7 @@ impl<'a> Recorder<'a> {
             status,
             timing,
             upstream,
+            change: None,
         }
     }
 }

@@ -93,7 +93,7 @@ fn allowed(reason: Reason) -> Vec<(String, Vec<u8>)> {
 }
 
 /// The reason phrase of the statuses the gate uses (RFC 9110, section 15; RFC 6585): RFC 9457 asks for it beside `about:blank`.
-fn title(status: u16) -> &'static str {
+pub(super) fn title(status: u16) -> &'static str {
     match status {
         400 => "Bad Request",
         401 => "Unauthorized",

@@ -9,6 +9,7 @@ mod forward;
 mod metadata;
 mod names;
 mod origin;
+mod own;
 
 pub use answer::{Answer, DECISION_ID};
 pub use challenge::Challenge;

@@ -121,6 +121,22 @@ impl Issuers {
         !self.is_empty() && self.by_iss.values().all(|issuer| issuer.required.dpop)
     }
 
+    /// Where this issuer publishes its keys; `None` when all of them are sealed, or there is no such issuer.
+    pub fn remote(&self, name: &str) -> Option<&Remote> {
+        self.by_iss.values().find(|issuer| issuer.name == name)?.remote.as_ref()
+    }
+
+    /// Everywhere keys are fetched from.
+    pub fn remotes(&self) -> impl Iterator<Item = &Remote> {
+        self.by_iss.values().filter_map(|issuer| issuer.remote.as_ref())
+    }
+
+    /// The exact `iss` of the issuer with this `iss`, or else with this name.
+    pub(super) fn iss_of(&self, text: &str) -> Option<&str> {
+        let named = || self.by_iss.values().find(|issuer| issuer.name == text);
+        self.by_iss.get(text).or_else(named).map(|issuer| issuer.iss.as_str())
+    }
+
     /// What is asked of DPoP proofs.
     pub fn dpop(&self) -> &DpopConfig {
         &self.dpop
@@ -204,7 +220,7 @@ impl Issuer {
     fn key_for<'k>(&'k self, token: &Token<'_>, supply: Supply<'k>) -> Result<&'k Key, Denial> {
         let fetched: &[Key] = match supply {
             // SECURITY: a set that was fetched for one issuer never serves another.
-            Supply::Set(set) if set.issuer == self.name => &set.keys,
+            Supply::Set(set) if self.remote.as_ref().is_some_and(|remote| set.is_of(remote)) => &set.keys,
             Supply::Set(_) | Supply::NotNeeded | Supply::Stale => &[],
         };
         let stale = matches!(supply, Supply::Stale) && self.remote.is_some();

@@ -9,6 +9,8 @@ mod pem_files;
 mod proofs;
 mod random;
 mod reasons;
+mod remote;
+mod revocation;
 mod status;
 mod support;
 mod vectors;

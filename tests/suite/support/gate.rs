@@ -76,29 +76,43 @@ pub struct Setup {
     pub now: Option<i64>,
     pub limits: InstanceLimits,
     pub records: RecordSink,
-    /// More hosts the gate may reach.
+    /// Where the component's standard error goes.
+    pub diagnostics: RecordSink,
+    /// Hosts it may reach beside its origin.
     pub allowed: Vec<String>,
-    /// A store that others see too.
+    /// Stores it shares with others; without, it has its own.
     pub key_value: Option<KeyValue>,
 }
 
 impl Setup {
     /// The suite's gate before anything is changed.
     pub fn new(bundle: &Bundle) -> Self {
+        Self::of(compiled(bundle))
+    }
+
+    /// The same for any component.
+    pub fn of(component: Compiled) -> Self {
         Self {
-            component: compiled(bundle),
+            component,
             variables: vec![],
             now: Some(NOW),
             limits: InstanceLimits::default(),
             records: RecordSink::memory(),
+            diagnostics: RecordSink::stderr(),
             allowed: vec![],
             key_value: None,
         }
     }
 
-    /// Lets the gate reach one more host, as in `allowed_outbound_hosts`.
+    /// Lets it reach one more host: `scheme://host:port`.
     pub fn allow(mut self, host: &str) -> Self {
         self.allowed.push(host.into());
+        self
+    }
+
+    /// Gives it stores it shares with others.
+    pub fn key_value(mut self, key_value: &KeyValue) -> Self {
+        self.key_value = Some(key_value.clone());
         self
     }
 
@@ -122,6 +136,7 @@ impl Setup {
         options.now = self.now.map(UnixTime);
         options.limits = self.limits;
         options.records = self.records;
+        options.diagnostics = self.diagnostics;
         if let Some(key_value) = self.key_value {
             options.key_value = key_value;
         }
@@ -258,6 +273,12 @@ impl Gate {
     /// Whether the gate runs in this process, with its time and records in our hands.
     pub fn is_local(&self) -> bool {
         self.server.is_some()
+    }
+
+    /// Moves the time the gate sees, and that tokens are made for.
+    pub fn set_now(&mut self, now: i64) {
+        self.now = now;
+        self.server.as_ref().expect("a gate of this process").set_now(UnixTime(now));
     }
 
     /// Every line the gate wrote, as it is.

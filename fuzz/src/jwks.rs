@@ -1,5 +1,7 @@
 //! Key sets.
 
+use std::sync::LazyLock;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cedargate::bundle::{Bundle, Report};
@@ -19,8 +21,39 @@ keys = ["fuzz.json"]
 algorithms = ["EdDSA", "ES256", "ES384", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512"]
 "#;
 
-/// The bytes are a key set that an issuer names.
+static FETCHING: LazyLock<Issuers> = LazyLock::new(|| {
+    let mut bundle = Bundle::default();
+    bundle.insert("keys/issuers.toml", ISSUERS.replace(r#"keys = ["fuzz.json"]"#, r#"jwks_uri = "https://fuzz.example/keys""#));
+    let mut report = Report::default();
+    Issuers::load(&bundle, &mut report).unwrap_or_else(|| panic!("{report}"))
+});
+
+/// The bytes are a key set that an issuer names, and one that it publishes.
 pub fn jwks(data: &[u8]) -> bool {
+    fetched(data);
+    sealed(data)
+}
+
+/// Keys of kinds that are not known are left out of a fetched set; nothing else is let pass that a sealed one must not have.
+fn fetched(data: &[u8]) {
+    let remote = FETCHING.remote("fuzz").expect("an issuer that publishes its keys");
+    let read = remote.read_set(data);
+    assert_eq!(format!("{read:?}"), format!("{:?}", remote.read_set(data)), "the same set, read differently");
+    let Ok(set) = read else { return };
+    let members = object(data);
+    let Some(Value::Array(all)) = members.get("keys") else { panic!("believed, and no set") };
+    for key in all.iter().map(|key| key.as_object().expect("believed, and a key that is no object")) {
+        assert!(!PRIVATE.iter().any(|name| key.contains_key(*name)), "a private key was taken: {key:?}");
+        // A name that no other key has is this key's.
+        let Some(kid) = key.get("kid").and_then(Value::as_str) else { continue };
+        if set.has(kid) && all.iter().filter(|other| other["kid"] == kid).count() == 1 {
+            assert!(verifies(key), "not for verifying: {key:?}");
+            check(key);
+        }
+    }
+}
+
+fn sealed(data: &[u8]) -> bool {
     let mut bundle = Bundle::default();
     bundle.insert("keys/issuers.toml", ISSUERS);
     bundle.insert("keys/fuzz.json", data);

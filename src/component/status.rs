@@ -24,14 +24,18 @@ const FAILURE_NS: u64 = 1_000_000_000;
 /// request's task must not be kept by another's.
 const POLL_NS: u64 = 10_000_000;
 const MILLI_NS: u64 = 1_000_000;
+/// Longest the store may take, each time, in nanoseconds. One that takes longer is as good as none.
+const STORE_NS: u64 = 1_000_000_000;
+/// Longest a whole fetch takes, in nanoseconds: the store, the list, its issuer's keys. One that is older was lost with its task.
+const FETCH_NS: u64 = 15_000_000_000;
 
 /// What an instance knows of one list.
 #[derive(Default)]
 struct Entry {
     list: Option<Rc<StatusList>>,
     failed: Option<(u64, Denial)>,
-    /// Whether a request of this instance is fetching it.
-    fetching: bool,
+    /// Since when a request of this instance is fetching it.
+    fetching: Option<u64>,
     /// When it was last asked for.
     used: u64,
 }
@@ -49,12 +53,12 @@ thread_local! {
 /// `system.status_unavailable`: what cannot be told denies. `jwt.status_invalid`: the list has no such place.
 pub(super) async fn of(gate: &'static Gate, reference: &StatusReference, settings: &Rc<Settings>, now: UnixTime) -> Result<u8, Denial> {
     let key = (reference.issuer.clone(), reference.uri.clone());
-    let patience = monotonic_clock::now().saturating_add(limits::STATUS_TIMEOUT_MS.saturating_mul(2 * MILLI_NS));
+    let patience = monotonic_clock::now().saturating_add(FETCH_NS);
     let mut fetch = loop {
         match look(&key, now) {
             Look::Found(list) => return list.status(reference),
             Look::Failed(denial) => return Err(denial),
-            Look::Yours => break Fetch { key: &key, outcome: None },
+            Look::Yours(since) => break Fetch { key: &key, since, outcome: None },
             Look::Wait if monotonic_clock::now() > patience => return Err(unavailable("another request waits for it still")),
             Look::Wait => monotonic_clock::wait_for(POLL_NS).await,
         }
@@ -71,8 +75,8 @@ pub(super) async fn of(gate: &'static Gate, reference: &StatusReference, setting
 enum Look {
     Found(Rc<StatusList>),
     Failed(Denial),
-    /// Nobody fetches it: whoever asked is to, and holds a [`Fetch`] while doing so.
-    Yours,
+    /// Nobody fetches it: whoever asked is to, from now, and holds a [`Fetch`] while doing so.
+    Yours(u64),
     Wait,
 }
 
@@ -85,11 +89,11 @@ fn look(key: &Key, now: UnixTime) -> Look {
             return Look::Found(list.clone());
         }
         match &entry.failed {
-            _ if entry.fetching => Look::Wait,
+            _ if entry.fetching.is_some_and(|since| tick.saturating_sub(since) < FETCH_NS) => Look::Wait,
             Some((at, denial)) if tick.saturating_sub(*at) < FAILURE_NS => Look::Failed(denial.clone()),
             _ => {
-                entry.fetching = true;
-                Look::Yours
+                entry.fetching = Some(tick);
+                Look::Yours(tick)
             }
         }
     })
@@ -98,6 +102,7 @@ fn look(key: &Key, now: UnixTime) -> Look {
 /// The one fetch of a list in this instance. Dropped without an outcome, when its request ends, it lets another try.
 struct Fetch<'a> {
     key: &'a Key,
+    since: u64,
     outcome: Option<Result<Rc<StatusList>, Denial>>,
 }
 
@@ -105,7 +110,9 @@ impl Drop for Fetch<'_> {
     fn drop(&mut self) {
         LISTS.with_borrow_mut(|lists| {
             let entry = lists.entry(self.key.clone()).or_default();
-            entry.fetching = false;
+            if entry.fetching == Some(self.since) {
+                entry.fetching = None;
+            }
             match self.outcome.take() {
                 Some(Ok(list)) => (entry.list, entry.failed) = (Some(list), None),
                 // A list that is over goes: it only takes room.
@@ -125,7 +132,7 @@ fn make_room(lists: &mut BTreeMap<Key, Entry>) {
         if lists.len() <= limits::STATUS_LISTS_KEPT && all <= limits::STATUS_LISTS_KEPT_BYTES {
             return;
         }
-        let oldest = lists.iter().filter(|(_, entry)| !entry.fetching).min_by_key(|(_, entry)| entry.used);
+        let oldest = lists.iter().filter(|(_, entry)| entry.fetching.is_none()).min_by_key(|(_, entry)| entry.used);
         let Some(oldest) = oldest.map(|(key, _)| key.clone()) else { return };
         lists.remove(&oldest);
     }
@@ -189,6 +196,10 @@ impl<'a> Stored<'a> {
         Store::open(self.label?).await.ok()
     }
 
+    async fn value(&self) -> Option<Vec<u8>> {
+        self.open().await?.get(&self.key).await.ok()?
+    }
+
     async fn read(
         &self,
         gate: &'static Gate,
@@ -196,7 +207,7 @@ impl<'a> Stored<'a> {
         settings: &Rc<Settings>,
         now: UnixTime,
     ) -> Option<Rc<StatusList>> {
-        let value = self.open().await?.get(&self.key).await.ok()??;
+        let value = fetch::within(STORE_NS, self.value()).await??;
         let end = value.iter().position(|byte| *byte == b'\n')?;
         let (time, rest) = value.split_at_checked(end)?;
         let (_, token) = rest.split_first()?;
@@ -208,8 +219,11 @@ impl<'a> Stored<'a> {
     async fn write(&self, token: &[u8], fetched: UnixTime) {
         let UnixTime(seconds) = fetched;
         let value = [format!("{seconds}\n").as_bytes(), token].concat();
-        if let Some(store) = self.open().await {
-            let _ = store.set(&self.key, &value).await;
-        }
+        let write = async {
+            if let Some(store) = self.open().await {
+                let _ = store.set(&self.key, &value).await;
+            }
+        };
+        let _ = fetch::within(STORE_NS, write).await;
     }
 }

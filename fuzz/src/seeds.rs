@@ -209,11 +209,11 @@ fn certificates() -> Seeds {
         ("cut-off".to_owned(), raw(&[&NAMED[..200]])),
         ("no-certificate".to_owned(), raw(&[b"x"])),
         ("good-signed".to_owned(), signed(&tbs(NAMED))),
-        ("good-signed-other-name".to_owned(), replaced(b"b.fuzz.example", b"*.fuzz.example")),
+        ("good-signed-other-name".to_owned(), replaced(b"worker@fuzz", b"walker@fuzz")),
         ("signed-by-another".to_owned(), signed(&tbs(LEAF))),
         ("signed-intermediate".to_owned(), signed(&tbs(SUB))),
         ("signed-server".to_owned(), replaced(&[0x2b, 6, 1, 5, 5, 7, 3, 2], &[0x2b, 6, 1, 5, 5, 7, 3, 1])),
-        ("signed-expired".to_owned(), replaced(b"261121", b"161121")),
+        ("signed-not-yet-valid".to_owned(), replaced(b"261121", b"271121")),
         ("signed-garbage".to_owned(), signed(b"\x30\x03\x02\x01\x01")),
     ])
 }

@@ -85,7 +85,7 @@ pub(crate) fn gate(form: Option<&str>) -> Gate {
     add(&mut bundle, "keys", "tests/gate/keys");
     if let Some(form) = form {
         let mtls = format!(
-            "version = 1\n{form}\n[terminator]\ninsecure_trust_any = true\n\
+            "version = 1\n{form}\nnames = [\"spiffe\", \"dns\", \"email\", \"subject\"]\n[terminator]\ninsecure_trust_any = true\n\
              [[anchor]]\nname = \"fuzz\"\ncertificates = [\"ca.pem\"]\ntrust_domains = [\"fuzz.example\"]\nprefix = \"fuzz/\"\n"
         );
         bundle.insert("keys/mtls.toml", mtls);

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use cedargate::bundle::Digest;
 use serde_json::{Value, json};
 
 use crate::certificate::{LEAF, NAMED, STRANGER, SUB, tbs};
@@ -59,7 +60,7 @@ fn tokens() -> Seeds {
         ("good-signed-nested", json!({ "address": { "a": [[{ "b": null }], 1e3, true] }, "roles": "admin", "scope": ["a", "b"] })),
         ("signed-expired", json!({ "exp": NOW - 10 })),
         ("signed-without-end", json!({ "exp": null })),
-        ("signed-future", json!({ "iat": NOW + 11.5 })),
+        ("signed-future", json!({ "iat": NOW as f64 + 11.5 })),
         ("signed-another-audience", json!({ "aud": ["y"] })),
         ("signed-another-issuer", json!({ "iss": "https://partner.example/" })),
         ("signed-without-subject", json!({ "sub": "" })),
@@ -141,15 +142,16 @@ fn escaped(text: &str) -> String {
 fn forwarded() -> Seeds {
     let cert = |der: &[u8]| format!("Cert=\"{}\"", escaped(&pem(der)));
     let chain = format!("Chain=\"{}\"", escaped(&format!("{}{}", pem(LEAF), pem(SUB))));
-    let (leaf, named) = (cert(LEAF), cert(NAMED));
+    let (leaf, named, hash) = (cert(LEAF), cert(NAMED), Digest::of(LEAF));
     [
         ("good-chain", chain.clone()),
         (
             "good-cert-and-chain",
-            format!("By=spiffe://fuzz.example/edge;Hash=aa;{leaf};{chain};Subject=\"CN=a, O=\\\"b\\\"\";URI=spiffe://fuzz.example/x"),
+            format!("By=spiffe://fuzz.example/edge;Hash={hash};{leaf};{chain};Subject=\"CN=a, O=\\\"b\\\"\";URI=spiffe://fuzz.example/x"),
         ),
         ("good-named", named.clone()),
         ("good-last-element", format!("{};Subject=\"x\",{named}", cert(STRANGER))),
+        ("another-hash", format!("Hash=aa;{chain}")),
         ("without-intermediate", leaf),
         ("a-strangers", cert(STRANGER)),
         ("strangers-last", format!("{named},{}", cert(STRANGER))),
@@ -199,6 +201,10 @@ fn certificates() -> Seeds {
         tbs[at..at + to.len()].copy_from_slice(to);
         signed(&tbs)
     };
+    // UTCTime, 13 characters: the first of them begins the validity.
+    let mut late = signed(&tbs(NAMED));
+    let begin = late.windows(2).position(|tag| tag == [0x17, 13]).unwrap() + 2;
+    late[begin..begin + 2].copy_from_slice(b"28");
     Seeds::from([
         ("good-chain".to_owned(), raw(&[LEAF, SUB])),
         ("good-named".to_owned(), raw(&[NAMED])),
@@ -213,7 +219,7 @@ fn certificates() -> Seeds {
         ("signed-by-another".to_owned(), signed(&tbs(LEAF))),
         ("signed-intermediate".to_owned(), signed(&tbs(SUB))),
         ("signed-server".to_owned(), replaced(&[0x2b, 6, 1, 5, 5, 7, 3, 2], &[0x2b, 6, 1, 5, 5, 7, 3, 1])),
-        ("signed-not-yet-valid".to_owned(), replaced(b"261121", b"271121")),
+        ("signed-not-yet-valid".to_owned(), late),
         ("signed-garbage".to_owned(), signed(b"\x30\x03\x02\x01\x01")),
     ])
 }

@@ -65,15 +65,13 @@ pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     digest(&SHA256, bytes).as_ref().try_into().expect("32 bytes")
 }
 
-fn project() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("fuzz/ lies in the project")
-}
-
-fn add(bundle: &mut Bundle, folder: &str, from: &str) {
-    for entry in std::fs::read_dir(project().join(from)).expect("the folder is there").map(|entry| entry.expect("an entry").path()) {
+/// The files of the project's `policies/`.
+fn add_policies(bundle: &mut Bundle) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies");
+    for entry in std::fs::read_dir(folder).expect("the folder is there").map(|entry| entry.expect("an entry").path()) {
         let name = entry.file_name().expect("a name").to_str().expect("UTF-8").to_owned();
         if entry.is_file() && !name.starts_with('.') && !name.ends_with(".md") {
-            bundle.insert(format!("{folder}/{name}"), std::fs::read(&entry).expect("the file can be read"));
+            bundle.insert(format!("policies/{name}"), std::fs::read(&entry).expect("the file can be read"));
         }
     }
 }
@@ -81,8 +79,10 @@ fn add(bundle: &mut Bundle, folder: &str, from: &str) {
 /// The project's policies and the suite's keys; with `keys/mtls.toml` when its `form` is named.
 pub(crate) fn gate(form: Option<&str>) -> Gate {
     let mut bundle = Bundle::default();
-    add(&mut bundle, "policies", "policies");
-    add(&mut bundle, "keys", "tests/gate/keys");
+    add_policies(&mut bundle);
+    bundle.insert("keys/issuers.toml", include_str!("../world/issuers.toml"));
+    bundle.insert("keys/dev.jwks.json", include_bytes!("../../tests/gate/keys/dev.jwks.json").as_slice());
+    bundle.insert("keys/partner.pem", include_bytes!("../../tests/gate/keys/partner.pem").as_slice());
     if let Some(form) = form {
         let mtls = format!(
             "version = 1\n{form}\nnames = [\"spiffe\", \"dns\", \"email\", \"subject\"]\n[terminator]\ninsecure_trust_any = true\n\

@@ -73,6 +73,27 @@ pub const ISSUER_NAME_BYTES: usize = 32;
 pub const ISSUER_VALUE_BYTES: usize = 512;
 /// Most keys in one key set.
 pub const KEYS_PER_ISSUER: usize = 64;
+/// Largest key set that is fetched, in bytes. A set of `KEYS_PER_ISSUER` RSA keys with certificates (`x5c`) is near it; what a
+/// provider publishes has a tenth.
+pub const KEY_SET_BYTES: usize = 256 * 1024;
+/// Largest metadata document that is fetched, in bytes. Those of large providers have 2 to 8 KiB.
+pub const METADATA_BYTES: usize = 64 * 1024;
+/// Longest a fetch may take from the first byte sent to the last one read, metadata included, in milliseconds: a caller who
+/// has to wait for keys waits no longer.
+pub const KEY_FETCH_MS: u64 = 5_000;
+/// How long a fetched set may count as fresh, in seconds, whatever its issuer or the configuration says. A minute keeps an
+/// issuer that forbids caching from being asked by every request; a day bounds how long a key that was withdrawn counts.
+pub const KEYS_FRESH_SECONDS: std::ops::RangeInclusive<i64> = 60..=86_400;
+/// What `refetch_interval_seconds` may be.
+pub const REFETCH_INTERVAL_SECONDS: std::ops::RangeInclusive<i64> = 1..=3_600;
+/// What `stale_if_error_seconds` may be: at most a week without a word from the issuer.
+pub const STALE_IF_ERROR_SECONDS: std::ops::RangeInclusive<i64> = 60..=604_800;
+/// How long an unknown `kid` is remembered as unknown, in seconds: until then nobody asks its issuer for it again.
+pub const UNKNOWN_KEY_SECONDS: i64 = 600;
+/// Most unknown `kid`s remembered for one issuer. Whoever makes up more causes one fetch per interval at the most.
+pub const UNKNOWN_KEYS: usize = 64;
+/// How far the clocks of two instances that share a store may differ, in seconds, before what one wrote is not believed.
+pub const CLOCK_SKEW_SECONDS: i64 = 60;
 /// Smallest and largest RSA modulus in bits.
 pub const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
@@ -122,6 +143,24 @@ pub const REVOCATION_REASON_BYTES: usize = 512;
 pub const REVOCATION_KEPT_SECONDS: i64 = 86_400;
 /// Largest body the gate's own endpoints take, in bytes.
 pub const OWN_BODY_BYTES: usize = 16 * 1024;
+
+/// Longest status list token in bytes: a list of a million entries of one bit that cannot be compressed fits.
+pub const STATUS_TOKEN_BYTES: usize = 256 * 1024;
+/// Largest status list in bytes once unpacked: a million entries of 8 bits.
+pub const STATUS_LIST_BYTES: usize = 1024 * 1024;
+/// Most addresses in `status_lists` of one issuer.
+pub const STATUS_LISTS_CONFIGURED: usize = 16;
+/// Most status lists an instance keeps, and the most bytes of them together: bounds its memory.
+pub const STATUS_LISTS_KEPT: usize = 64;
+/// See [`STATUS_LISTS_KEPT`].
+pub const STATUS_LISTS_KEPT_BYTES: usize = 8 * 1024 * 1024;
+/// How long a status list is used at least and at most, in seconds, whatever its `ttl`: not fetched more than once a second,
+/// and an hour is how late a revocation may come into force.
+pub const STATUS_TTL_SECONDS: std::ops::RangeInclusive<i64> = 1..=3600;
+/// How long a status list without `ttl` is used, in seconds.
+pub const STATUS_TTL_DEFAULT_SECONDS: i64 = 300;
+/// How long a status list may take to come, in milliseconds: callers wait for it.
+pub const STATUS_TIMEOUT_MS: u64 = 3000;
 
 /// How often a change of a key in the store is tried again because others change it too.
 pub const STORE_TRIES: usize = 64;

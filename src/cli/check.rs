@@ -1,9 +1,18 @@
 //! `cedargate check`: load policies and keys as the gate would, and say everything that is wrong.
 
+use std::path::Path;
+
 use super::diagnostic::{Invalid, JsonProblem, count};
 use super::files::{self, Folders};
 use super::output::{self, Format};
 use super::{Exit, exit};
+use crate::bundle::Gate;
+use crate::host::Manifest;
+use crate::host::allowed::AllowedHosts;
+use crate::identity::Mtls;
+
+/// Where a project has its manifest.
+const MANIFEST: &str = "spin.toml";
 
 const EXAMPLES: &str = r"
 cedargate check
@@ -29,6 +38,21 @@ pub struct CheckArgs {
     format: Format,
 }
 
+/// Which addresses of issuers a component may not reach, a line each with what to add; empty when there is none.
+pub(super) fn unreachable(gate: &Gate, allowed: &AllowedHosts, manifest: &str) -> String {
+    let mut lines = String::new();
+    for remote in gate.issuers().remotes() {
+        let url = remote.url();
+        if !url.to_string().parse().is_ok_and(|uri| allowed.allows(&uri)) {
+            let (issuer, origin) = (remote.issuer(), url.origin());
+            lines.push_str(&format!(
+                "warning: the keys of issuer `{issuer}` cannot be fetched: add \"{origin}\" to allowed_outbound_hosts in {manifest}\n"
+            ));
+        }
+    }
+    lines
+}
+
 /// Runs `cedargate check`.
 ///
 /// # Errors
@@ -45,6 +69,13 @@ pub fn run(args: &CheckArgs) -> miette::Result<Exit> {
             if issuers == 0 {
                 output::stderr("note: no issuer is configured in keys/issuers.toml: no token is accepted, every caller is anonymous\n");
             }
+            // The manifest beside them, where there is one: what it lacks shows only when the first token arrives.
+            if let Ok(manifest) = Manifest::read(Path::new(MANIFEST)) {
+                output::stderr(&unreachable(&gate, &manifest.allowed(|name| std::env::var(name).ok()), MANIFEST));
+            }
+            for what in gate.mtls().into_iter().flat_map(Mtls::insecure) {
+                output::stderr(&format!("warning: keys/mtls.toml: {what}\n"));
+            }
             output::stdout(&format!(
                 "ok: {}, {}{}, policy digest {}\n",
                 count(gate.policy().len(), "policy"),
@@ -60,5 +91,27 @@ pub fn run(args: &CheckArgs) -> miette::Result<Exit> {
             Ok(Exit::Invalid)
         }
         (Err(error), Format::Human) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bundle::Bundle;
+    use crate::host::allowed::AllowedHost;
+
+    #[test]
+    fn a_host_that_the_manifest_does_not_allow_is_named() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut bundle: Bundle = files::read_bundle(&root.join("policies"), &root.join("keys"), false).unwrap();
+        let issuer = "[[issuer]]\nname = \"corp\"\niss = \"https://id.example.com/\"\naudience = \"x\"\n";
+        bundle.insert("keys/issuers.toml", format!("version = 1\n{issuer}jwks_uri = \"https://keys.example.net:8443/jwks\"\n"));
+        let gate = Gate::load(&bundle).unwrap();
+        let allowed = |host: &str| [AllowedHost::parse(host).unwrap()].into_iter().collect::<AllowedHosts>();
+        assert_eq!(
+            unreachable(&gate, &allowed("https://id.example.com"), "spin.toml"),
+            "warning: the keys of issuer `corp` cannot be fetched: add \"https://keys.example.net:8443\" to allowed_outbound_hosts in spin.toml\n"
+        );
+        assert_eq!(unreachable(&gate, &allowed("https://keys.example.net:8443"), "spin.toml"), "");
     }
 }

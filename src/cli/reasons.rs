@@ -28,7 +28,9 @@ Every request that reaches the gate ends with exactly one of these codes, which 
 is ever renamed or used again for something else.
 
 The caller is told the *public code*, in the problem document of a denial, and a decision id: with that id an operator finds the record,
-and in it the code and what exactly was wrong. For a refused credential the public code is always `invalid_token`.
+and in it the code and what exactly was wrong. What a token was refused for
+it never tells: that is always `invalid_token`, and for a certificate `invalid_certificate`. Of DPoP proofs the caller learns what RFC 9449
+has it know: `invalid_dpop_proof`, `use_dpop_nonce`.
 
 The status is the one a caller with a verified identity gets. A `policy.…` denial of a request without any credential is answered with 401
 instead: say who you are.

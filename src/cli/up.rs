@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use miette::{Context, IntoDiagnostic, MietteDiagnostic, miette};
 
+use super::check::unreachable;
 use super::files::{self, Folders};
 use super::progress::Progress;
 use super::seal::{read_base, refused, write_whole};
 use super::time::{now, parse_time};
 use super::{Exit, exit, output, token};
-use crate::bundle::{Bundle, Digest};
+use crate::bundle::{Bundle, Digest, Gate};
 use crate::decision::UnixTime;
 use crate::enforce::Origin;
 use crate::host::demo::Demo;
@@ -119,7 +120,7 @@ async fn serve(args: UpArgs) -> miette::Result<Exit> {
         let help = (!args.from.exists()).then_some("run it in the project's folder, or name the manifest with --from FILE");
         MietteDiagnostic { help: help.map(str::to_owned), ..MietteDiagnostic::new(error.to_string()) }
     })?;
-    let ToServe { component, told } = to_serve(&args, &manifest, &progress)?;
+    let ToServe { component, told, gate } = to_serve(&args, &manifest, &progress)?;
     progress.step("loading the component (long only the first time)");
     let component = Compiled::new(&host::engine().into_diagnostic()?, &component).into_diagnostic()?;
 
@@ -134,6 +135,7 @@ async fn serve(args: UpArgs) -> miette::Result<Exit> {
         variables.insert(ORIGIN.into(), demo.origin());
     }
     let app = manifest.resolve(&variables, environment).map_err(|error| miette!("{error}"))?;
+    let unreachable = gate.map(|gate| unreachable(&gate, &app.allowed, &args.from.display().to_string())).unwrap_or_default();
     let origin = app.variables.get(ORIGIN).cloned().unwrap_or_default();
 
     let tls = match (&args.tls_cert, &args.tls_key) {
@@ -176,6 +178,7 @@ async fn serve(args: UpArgs) -> miette::Result<Exit> {
     // Before anybody can know that it serves: from here on a signal is a graceful stop.
     let mut signals = Signals::catch()?;
     greet(&args, &server, &told, &origin, demo.is_some())?;
+    output::stderr(&unreachable);
     signals.next().await?;
     output::stderr("stopping: requests in flight may finish; once more stops at once\n");
     tokio::select! {
@@ -189,6 +192,8 @@ async fn serve(args: UpArgs) -> miette::Result<Exit> {
 struct ToServe {
     component: Vec<u8>,
     told: String,
+    /// What it was sealed from, where that is known.
+    gate: Option<Gate>,
 }
 
 impl ToServe {
@@ -198,7 +203,7 @@ impl ToServe {
             Some(description) => format!("policy digest {}, {how} `{file}`", description.policy_digest),
             None => format!("`{file}` is not sealed: it answers every request with 503"),
         };
-        Self { component, told }
+        Self { component, told, gate: None }
     }
 }
 
@@ -221,7 +226,8 @@ fn to_serve(args: &UpArgs, manifest: &Manifest, progress: &Progress) -> miette::
     let base = if args.base.exists() { Some(read_base(&args.base)?) } else { None };
     for file in [manifest.source(), &kept] {
         if let Some(bytes) = std::fs::read(file).ok().filter(|bytes| is_from(bytes, base.as_deref(), &bundle)) {
-            return Ok(ToServe::new(bytes, file, "not changed since it was sealed as"));
+            let gate = Gate::load(&bundle).ok();
+            return Ok(ToServe { gate, ..ToServe::new(bytes, file, "not changed since it was sealed as") });
         }
     }
     let base = match base {
@@ -229,9 +235,10 @@ fn to_serve(args: &UpArgs, manifest: &Manifest, progress: &Progress) -> miette::
         None => read_base(&args.base)?,
     };
     progress.step("sealing");
+    let gate = Gate::load(&bundle).ok();
     let sealed = host::seal(&base, &bundle).map_err(|error| refused(error, policies, keys, bundle))?;
     write_whole(&kept, &sealed.component)?;
-    Ok(ToServe::new(sealed.component, &kept, "sealed now as"))
+    Ok(ToServe { gate, ..ToServe::new(sealed.component, &kept, "sealed now as") })
 }
 
 /// Whether a sealed component was made from this base and this bundle.

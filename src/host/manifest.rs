@@ -230,17 +230,35 @@ impl Manifest {
                 app.variables.insert(name.clone(), value);
             }
         }
+        app.allowed = self.hosts(&values, &mut problems);
+        if problems.is_empty() { Ok(app) } else { Err(ManifestError { file: self.file.clone(), problems }) }
+    }
+}
+
+impl Manifest {
+    /// The hosts the component may reach, as far as the variables' defaults and `environment` tell.
+    pub fn allowed(&self, environment: impl Fn(&str) -> Option<String>) -> AllowedHosts {
+        let value = |(name, variable): (&String, &Variable)| {
+            let set = environment(&format!("{ENVIRONMENT_PREFIX}{}", name.to_ascii_uppercase()));
+            Some((name.clone(), set.or_else(|| variable.default.clone())?))
+        };
+        self.hosts(&self.declared.iter().filter_map(value).collect(), &mut Vec::new())
+    }
+
+    /// A host whose variables have no values is left out.
+    fn hosts(&self, values: &BTreeMap<String, String>, problems: &mut Vec<String>) -> AllowedHosts {
+        let mut allowed = AllowedHosts::default();
         for template in &self.allowed {
-            match template.fill(&values).as_deref() {
+            match template.fill(values).as_deref() {
                 // As in Spin, an optional endpoint that is empty is nobody.
                 Err(_) | Ok("" | "http://" | "https://") => {}
                 Ok(host) => match AllowedHost::parse(host) {
-                    Ok(host) => app.allowed.push(host),
+                    Ok(host) => allowed.push(host),
                     Err(problem) => problems.push(format!("allowed_outbound_hosts: {problem}")),
                 },
             }
         }
-        if problems.is_empty() { Ok(app) } else { Err(ManifestError { file: self.file.clone(), problems }) }
+        allowed
     }
 }
 

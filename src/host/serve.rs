@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -76,7 +76,7 @@ pub struct ServerOptions {
     pub listen: SocketAddr,
     /// TLS, or plain HTTP.
     pub tls: Option<Tls>,
-    /// The time the component sees for ever, instead of the clock.
+    /// The time the component sees instead of the clock, until [`Server::set_now`] moves it.
     pub now: Option<UnixTime>,
     /// Where the component's standard output goes: its records.
     pub records: RecordSink,
@@ -152,7 +152,7 @@ impl Server {
             outbound: Outbound::new(app.allowed.clone()),
             records,
             diagnostics,
-            now,
+            now: now.map(|UnixTime(now)| AtomicI64::new(now)),
             memory_bytes: limits.memory_bytes,
             counters: Counters::default(),
         });
@@ -189,6 +189,13 @@ impl Server {
             live_instances: instances.saturating_sub(ended.load(Relaxed)),
             failed_instances: failures.load(Relaxed),
             peak_instance_memory: peak_memory.load(Relaxed),
+        }
+    }
+
+    /// Moves the time the component sees. Without effect on a server that was started with the clock's.
+    pub fn set_now(&self, UnixTime(now): UnixTime) {
+        if let Some(shown) = &self.shared.now {
+            shown.store(now, Relaxed);
         }
     }
 

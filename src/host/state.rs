@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use http::HeaderName;
@@ -18,7 +18,6 @@ use super::key_value::{HasKeyValue, KeyValue, KeyValueView};
 use super::outbound::Outbound;
 use super::records::{Lines, RecordSink};
 use super::variables::name_problem;
-use crate::decision::UnixTime;
 
 /// What all instances of one server share.
 pub(super) struct Shared {
@@ -28,7 +27,8 @@ pub(super) struct Shared {
     pub(super) outbound: Outbound,
     pub(super) records: RecordSink,
     pub(super) diagnostics: RecordSink,
-    pub(super) now: Option<UnixTime>,
+    /// The time the component sees instead of the clock, in seconds; only whoever runs the server moves it.
+    pub(super) now: Option<AtomicI64>,
     pub(super) memory_bytes: usize,
     pub(super) counters: Counters,
 }
@@ -74,8 +74,8 @@ impl State {
         }
         // The component reaches the network through HTTP, which is checked, and not through sockets.
         wasi.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
-        if let Some(UnixTime(now)) = shared.now {
-            wasi.wall_clock(Fixed(Duration::from_secs(now.try_into().unwrap_or(0))));
+        if shared.now.is_some() {
+            wasi.wall_clock(Fixed(Arc::clone(shared)));
         }
         Self {
             wasi: wasi.build(),
@@ -160,7 +160,7 @@ impl WasiHttpHooks for Leaving {
 }
 
 /// A clock that stands still, for `--now`. Tests need the same answer for the same input.
-struct Fixed(Duration);
+struct Fixed(Arc<Shared>);
 
 impl HostWallClock for Fixed {
     fn resolution(&self) -> Duration {
@@ -168,7 +168,8 @@ impl HostWallClock for Fixed {
     }
 
     fn now(&self) -> Duration {
-        self.0
+        let now = self.0.now.as_ref().map_or(0, |now| now.load(Relaxed));
+        Duration::from_secs(now.try_into().unwrap_or(0))
     }
 }
 

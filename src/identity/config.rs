@@ -8,7 +8,7 @@ use toml::de::DeTable;
 use super::algorithm::Algorithm;
 use super::binding::{self, Required};
 use super::issuers::ClaimPaths;
-use super::remote::{self, Remote};
+use super::remote::{self, Published, Remote};
 use super::status::{self, Lists};
 use super::table::{Found, Table};
 use super::{DpopConfig, PrincipalKind, dpop, jwt, text};
@@ -116,13 +116,13 @@ fn read_issuer(mut table: Table<'_>, config: &mut Config, report: &mut Report) {
         }
         set(&table, "audience", values, |text| is_value(text).then(|| text.to_owned()), |_| VALUE.to_owned(), report)
     });
-    let remote = remote::read(&mut table, report);
-    if remote.is_none() {
+    let Published { configured: published, remote } = remote::read(&mut table, name.as_ref(), iss.as_ref(), report);
+    if !published {
         table.require("keys", "the files with the issuer's public keys, beside this file", report);
     }
     let keys = table.strings("keys", false, report).filter(|keys| not_empty(&table, "keys", keys, report));
     // Sealed keys are optional beside published ones.
-    let none = || name.as_ref().filter(|_| remote.is_some()).map(|name| Found { value: Vec::new(), span: name.span.clone() });
+    let none = || name.as_ref().filter(|_| published).map(|name| Found { value: Vec::new(), span: name.span.clone() });
     let keys = keys.or_else(none);
     let algorithms = match table.strings("algorithms", false, report) {
         Some(names) => set(&table, "algorithms", names, Algorithm::from_name, algorithm_help, report),
@@ -156,11 +156,14 @@ fn read_issuer(mut table: Table<'_>, config: &mut Config, report: &mut Report) {
     let claims = read_claims(&mut table, report);
     let required = binding::read(&mut table, report);
     let lists = status::read(&mut table, report);
+    // Where the published keys have problems, the issuer is not looked at for having none.
+    let published_well = !published || remote.is_some();
     config.names.extend(name.iter().map(|name| name.value.clone()));
     config.named_files.extend(keys.iter().flat_map(|keys| keys.value.iter().map(|key| key.value.clone())));
     table.finish(report);
     if let (Some(name), Some(iss), Some(audience), Some(keys), Some(algorithms), Some(types), Some(prefix)) =
         (name, iss, audience, keys, algorithms, types, prefix)
+        && published_well
     {
         config.issuers.push(IssuerConfig {
             name,

@@ -39,9 +39,9 @@ pub use deployment::{Deployment, PublicUrl, Secret};
 pub use dpop::{DpopConfig, ProofUse, ShardError, UsedProofs, nonce as dpop_nonce};
 pub use issuers::Issuers;
 pub use mtls::{Chain, Mtls};
-pub use remote::{KeySet, Supply};
+pub use remote::{Attempt, Cache, KeySet, Remote, Source, Step, StoredSet, Supply};
 pub use revocation::{Entry, Lookup, Order, Target};
-pub use status::StatusReference;
+pub use status::{PresentedList, StatusList, StatusReference};
 pub use url::Url;
 
 /// Who is asking.

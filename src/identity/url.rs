@@ -45,6 +45,11 @@ impl Url {
         &self.path_with_query
     }
 
+    /// Scheme, host, and the port where it is not the scheme's own: what an entry of `allowed_outbound_hosts` names.
+    pub fn origin(&self) -> String {
+        format!("{}://{}", if self.https { "https" } else { "http" }, self.authority)
+    }
+
     /// Whether both have one scheme, host and port (RFC 6454).
     pub fn same_origin(&self, other: &Self) -> bool {
         self.https == other.https && self.authority == other.authority

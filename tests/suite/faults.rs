@@ -4,10 +4,10 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
 use cedargate::bundle::Bundle;
-use cedargate::host::{Compiled, InstanceLimits, RecordSink, engine};
+use cedargate::host::{Compiled, RecordSink, engine};
 
 use super::support::client::Request;
-use super::support::gate::{Expect, Gate, NOW, Setup, base, bundle};
+use super::support::gate::{Expect, Gate, Setup, base, bundle};
 use super::support::origin::Origin;
 use super::support::token::Token;
 
@@ -28,14 +28,7 @@ fn nobody() -> SocketAddr {
 
 #[test]
 fn an_unsealed_component_denies_everything() {
-    let setup = Setup {
-        component: Compiled::new(&engine().unwrap(), base()).unwrap(),
-        variables: vec![],
-        now: Some(NOW),
-        limits: InstanceLimits::default(),
-        records: RecordSink::memory(),
-        key_value: None,
-    };
+    let setup = Setup::of(Compiled::new(&engine().unwrap(), base()).unwrap());
     let gate = setup.start(&origin());
     for request in [good(&gate), Request::get("/health"), Request::get("/.well-known/cedargate/health"), Request::get("//")] {
         gate.check("unsealed", &request, &Expect::refused(503, "system.unsealed"));

@@ -127,8 +127,7 @@ fn every_form_of_one_chain_has_one_verdict() {
             assert!(seen.headers.iter().all(|(_, v)| *v != value), "{name}: {field}");
         }
         answer.with_record(|record| {
-            let identity = &record["identity"];
-            assert!(identity.to_string().contains(&Certified::fingerprint_of(&leaf)), "{name}: {record}");
+            assert_eq!(record["certificate"]["fingerprint"], Certified::fingerprint_of(&leaf), "{name}: {record}");
         });
         gate.check(&name, &ask(&[&expired]), &Expect::refused(401, "mtls.expired"));
         gate.check(&name, &ask(&[&forged]), &Expect::refused(401, "mtls.chain"));
@@ -363,12 +362,13 @@ fn haproxy(files: &Files, gate: SocketAddr, changes: &[(&str, &str)]) -> Termina
 
 /// What every terminator must do, asked from outside. `record` finds the record of a decision.
 fn behaves(files: &Files, terminator: &Terminator, origin: &super::support::origin::Origin, field: &str, record: &dyn Fn(&str) -> Value) {
-    let stranger = Authority::root(Subject::new(NOW, "Suite root").valid(NOW - 2_000 * DAY, NOW + 4_000 * DAY));
-    files.client("client", &files.suite).client("stranger", &stranger);
+    let authority = |name: &str| Authority::root(Subject::new(NOW, name).valid(NOW - 2_000 * DAY, NOW + 4_000 * DAY));
+    files.client("client", &files.suite);
+    files.client("stranger", &authority("Another root")).client("impostor", &authority("Suite root"));
     let forged = Form::Rfc9440.fields(&[&Subject::workload(NOW, "billing").issued_by(&files.suite).der]).remove(0).1;
     let ask = |request: &Request, client: Option<&str>, status: u16| {
         let answered = terminator.curl(files, request, client);
-        assert_eq!(answered.status, status, "{request:?} {client:?}: {answered:?} {}", record(&answered.decision));
+        assert_eq!(answered.status, status, "{request:?} {client:?}: {answered:?}");
         assert_eq!(origin.seen(&request.id).len(), usize::from(status == 200), "{request:?}");
         record(&answered.decision)
     };
@@ -389,6 +389,15 @@ fn behaves(files: &Files, terminator: &Terminator, origin: &super::support::orig
     // One that the gate does not trust is refused by the gate, whatever the terminator thinks of it.
     assert_eq!(ask(&Request::get("/machines"), Some("stranger"), 401)["reason"], "mtls.chain");
     assert_eq!(ask(&Request::get("/health"), Some("stranger"), 401)["reason"], "mtls.chain");
+
+    // One that borrows the name of a trusted authority: nginx forgives an unknown issuer only, and refuses it itself.
+    let request = Request::get("/machines");
+    let answered = terminator.curl(files, &request, Some("impostor"));
+    assert!(origin.seen(&request.id).is_empty());
+    match answered.decision.as_str() {
+        "" => assert_eq!(answered.status, 400, "{answered:?}"),
+        decision => assert_eq!((answered.status, &record(decision)["reason"]), (401, &Value::from("mtls.chain"))),
+    }
 
     // What a client writes itself never counts: not without a certificate, not beside its own, in no spelling.
     for name in [field.to_owned(), field.to_uppercase(), field.replace('-', "_")] {
@@ -454,12 +463,16 @@ fn haproxy_in_front_of_the_gate() {
     for der in [false, true] {
         let files = Files::new();
         let mut text = block("HAProxy", "toml");
+        let lines = [
+            "    http-request del-header ^client[-_]cert([-_]chain)?$ -m reg\n",
+            "    http-request set-header Client-Cert \":%[ssl_c_der,base64]:\" if { ssl_c_used }\n",
+        ];
+        let with_chain = format!("{}\n", block("HAProxy", "haproxy-der"));
         let mut changes = vec![];
-        let line = "    http-request set-header Client-Cert \":%[ssl_c_der,base64]:\" if { ssl_c_used }";
-        let bare = format!("    http-request del-header ^x[-_]client[-_]cert[-_]der$ -m reg\n{}", block("HAProxy", "haproxy-der"));
         if der {
-            text = placed(text, &[("form = \"rfc9440\"", "form = \"der\"\nheader = \"x-client-cert-der\"")]);
-            changes.push((line, bare.as_str()));
+            let configuration = "form = \"der\"\nheader = \"x-client-cert\"\nchain_header = \"x-client-chain\"";
+            text = placed(text, &[("form = \"rfc9440\"", configuration)]);
+            changes = vec![(lines[0], ""), (lines[1], with_chain.as_str())];
         }
         let mut bundle = configured(&[]);
         bundle.insert("keys/mtls.toml", text);
@@ -481,9 +494,20 @@ fn haproxy_in_front_of_the_gate() {
                 }
             }
         };
-        behaves(&files, &haproxy, &gate.origin, if der { "x-client-cert-der" } else { "client-cert" }, &record);
+        behaves(&files, &haproxy, &gate.origin, if der { "x-client-cert" } else { "client-cert" }, &record);
         let leaf = client().issued_by(&files.suite);
-        if !der {
+        if der {
+            // curl presents all certificates of its file.
+            let long = |subject: Subject| subject.valid(NOW - 2_000 * DAY, NOW + 4_000 * DAY);
+            let intermediate = files.suite.intermediate(long(Subject::new(NOW, "intermediate")));
+            let pem = files.client("below", &intermediate).path("below.pem");
+            let alone = std::fs::read_to_string(&pem).unwrap();
+            let ask = || haproxy.curl(&files, &Request::get("/machines"), Some("below"));
+            let answered = ask();
+            assert_eq!((answered.status, &record(&answered.decision)["reason"]), (401, &Value::from("mtls.chain")));
+            files.write("below.pem", &format!("{alone}{}", intermediate.certified.pem()));
+            assert_eq!(ask().status, 200);
+        } else {
             gate.check("around HAProxy, with the secret", &present(&[&leaf.der]), &Expect::allowed());
             let forged = Form::Rfc9440.fields(&[&leaf.der]).into_iter().fold(Request::get("/machines"), |r, (n, v)| r.header(n, v));
             gate.check("around HAProxy, without it", &forged, &Expect::refused(401, "mtls.untrusted_terminator"));

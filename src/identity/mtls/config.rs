@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use toml::de::DeTable;
 
+use super::arrival::WELL_KNOWN;
 use super::forms::{ALB_FIELDS, Form, Names};
 use super::spiffe;
 use super::terminator::{Network, Terminator};
@@ -50,16 +51,20 @@ pub(super) struct AnchorConfig {
 pub(super) struct Named {
     pub(super) certificates: BTreeSet<String>,
     pub(super) crls: BTreeSet<String>,
+    /// Whether the file could not be read at all, so that it is not known what it names.
+    pub(super) unread: bool,
 }
 
 /// Reads the file. `None` only when a problem was reported.
 pub(super) fn read(bytes: &[u8], named: &mut Named, report: &mut Report) -> Option<Config> {
     let Ok(text) = std::str::from_utf8(bytes) else {
         report.add(Problem::new(FILE, "mtls.syntax", "the file is not UTF-8"));
+        named.unread = true;
         return None;
     };
     let (root, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
+        named.unread = true;
         for error in errors {
             report.add(Problem::new(FILE, "mtls.syntax", error.message().to_lowercase()).at(error.span()));
         }
@@ -120,7 +125,9 @@ impl Fields {
         let found = table.string(key, report)?;
         let refused = match is_field(&found.value) {
             false => Some("1 to 64 of a-z, 0-9 and `-`, beginning with a letter"),
-            true if is_taken(&found.value) => Some("the field has another meaning; take a name of your own"),
+            true if is_taken(&found.value) || (key == "secret_header" && is_well_known(&found.value)) => {
+                Some("the field has another meaning; take a name of your own")
+            }
             true if !self.0.insert(found.value.clone()) => Some("each field carries one thing"),
             true => None,
         };
@@ -174,6 +181,11 @@ fn is_taken(name: &str) -> bool {
         "alt-svc",
     ];
     STARTS.iter().any(|start| name.starts_with(start)) || NAMES.contains(&name)
+}
+
+/// Whether terminators are known to write certificates there, which is no place for a secret.
+fn is_well_known(name: &str) -> bool {
+    WELL_KNOWN.contains(&name) || ALB_FIELDS.contains(&name)
 }
 
 fn read_form(table: &mut Table<'_>, fields: &mut Fields, report: &mut Report) -> Option<Form> {

@@ -54,7 +54,7 @@ fn check_files(bundle: &Bundle, named: &Named, report: &mut Report) {
         let name = path.strip_prefix(folder).unwrap_or(path);
         if name.contains('/') || !endings.iter().any(|ending| name.strip_suffix(ending).is_some_and(|stem| !stem.is_empty())) {
             report.add(Problem::new(path, "bundle.unknown_file", "the file has no meaning here").help(known));
-        } else if !names.contains(name) {
+        } else if !names.contains(name) && !named.unread {
             let problem = Problem::new(path, "key.unused", "no anchor names this file");
             report.add(problem.help("add it to an `[[anchor]]` of `keys/mtls.toml`, or remove it"));
         }

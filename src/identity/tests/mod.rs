@@ -9,6 +9,10 @@ mod pem_files;
 mod proofs;
 mod random;
 mod reasons;
+mod remote;
 mod revocation;
+mod status;
 mod support;
 mod vectors;
+
+pub(super) use support::{pem_contents, rsa_pkcs8};

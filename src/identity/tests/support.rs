@@ -67,11 +67,11 @@ impl TestKey {
     }
 }
 
-pub(super) fn rsa_pkcs8() -> Vec<u8> {
+pub(in crate::identity) fn rsa_pkcs8() -> Vec<u8> {
     pem_contents(include_str!("../../../tests/data/identity/test-only-rsa-2048-private.pem"))
 }
 
-pub(super) fn pem_contents(pem: &str) -> Vec<u8> {
+pub(in crate::identity) fn pem_contents(pem: &str) -> Vec<u8> {
     STANDARD.decode(pem.lines().filter(|line| !line.starts_with("-----")).collect::<String>()).unwrap()
 }
 

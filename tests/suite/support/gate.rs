@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use cedargate::bundle::{Bundle, Digest};
 use cedargate::decision::UnixTime;
+use cedargate::host::allowed::AllowedHost;
 use cedargate::host::key_value::KeyValue;
 use cedargate::host::{Compiled, InstanceLimits, Manifest, Metrics, RecordSink, Server, ServerOptions, engine, seal};
 use serde_json::Value;
@@ -75,6 +76,10 @@ pub struct Setup {
     pub now: Option<i64>,
     pub limits: InstanceLimits,
     pub records: RecordSink,
+    /// Where the component's standard error goes.
+    pub diagnostics: RecordSink,
+    /// Hosts it may reach beside its origin.
+    pub allowed: Vec<String>,
     /// Stores it shares with others; without, it has its own.
     pub key_value: Option<KeyValue>,
 }
@@ -82,14 +87,27 @@ pub struct Setup {
 impl Setup {
     /// The suite's gate before anything is changed.
     pub fn new(bundle: &Bundle) -> Self {
+        Self::of(compiled(bundle))
+    }
+
+    /// The same for any component.
+    pub fn of(component: Compiled) -> Self {
         Self {
-            component: compiled(bundle),
+            component,
             variables: vec![],
             now: Some(NOW),
             limits: InstanceLimits::default(),
             records: RecordSink::memory(),
+            diagnostics: RecordSink::stderr(),
+            allowed: vec![],
             key_value: None,
         }
+    }
+
+    /// Lets it reach one more host: `scheme://host:port`.
+    pub fn allow(mut self, host: &str) -> Self {
+        self.allowed.push(host.into());
+        self
     }
 
     /// Gives it stores it shares with others.
@@ -112,11 +130,13 @@ impl Setup {
         ];
         variables.extend(self.variables);
         let manifest = Manifest::read(&root().join("spin.toml")).expect("spin.toml is right");
-        let app = manifest.resolve(&variables.into_iter().collect(), |_| None).expect("the variables are right");
+        let mut app = manifest.resolve(&variables.into_iter().collect(), |_| None).expect("the variables are right");
+        self.allowed.iter().for_each(|host| app.allowed.push(AllowedHost::parse(host).expect("a host")));
         let mut options = ServerOptions::new(self.component, app).unwrap();
         options.now = self.now.map(UnixTime);
         options.limits = self.limits;
         options.records = self.records;
+        options.diagnostics = self.diagnostics;
         if let Some(key_value) = self.key_value {
             options.key_value = key_value;
         }
@@ -229,7 +249,7 @@ impl Expect {
     }
 
     /// Denied with this status and reason.
-    pub fn refused(status: u16, reason: &'static str) -> Self {
+    pub const fn refused(status: u16, reason: &'static str) -> Self {
         Self { status, reason: Some(reason) }
     }
 }
@@ -253,6 +273,12 @@ impl Gate {
     /// Whether the gate runs in this process, with its time and records in our hands.
     pub fn is_local(&self) -> bool {
         self.server.is_some()
+    }
+
+    /// Moves the time the gate sees, and that tokens are made for.
+    pub fn set_now(&mut self, now: i64) {
+        self.now = now;
+        self.server.as_ref().expect("a gate of this process").set_now(UnixTime(now));
     }
 
     /// Every line the gate wrote, as it is.

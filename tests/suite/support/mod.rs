@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod gate;
+pub mod jwks_server;
 pub mod origin;
 pub mod pki;
 pub mod process;

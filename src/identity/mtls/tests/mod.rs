@@ -1,1 +1,11 @@
-//! Tests of client certificates as a whole.
+//! Client certificates as a whole: every form, every reason beside a positive control, configuration, published vectors.
+
+mod arriving;
+mod configuration;
+mod forms;
+mod naming;
+mod random;
+mod revocation;
+mod support;
+mod vectors;
+mod verifying;

@@ -3,6 +3,7 @@
 mod support;
 
 mod binding;
+mod both;
 mod command;
 mod concurrency;
 mod credentials;

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::mtls::{off, origin};
 use super::support::client::Request;
-use super::support::gate::{Expect, gate};
+use super::support::gate::{Expect, Setup, gate};
 use super::support::token::Token;
 
 const PATH: &str = "/api/documents/1";
@@ -74,11 +75,12 @@ fn a_certificate_in_a_field_is_nothing_while_certificates_are_off() {
         ("X_SSL_Client_Verify", "SUCCESS"),
         ("X-Amzn-Mtls-Clientcert-Leaf", "x"),
     ];
+    let gate = Setup::new(&off()).start(&origin());
     let with = |request: Request| fields.iter().fold(request, |request, (name, value)| request.header(name, value));
-    gate().check("names nobody", &with(Request::get(PATH)), &Expect::denied(401));
+    gate.check("names nobody", &with(Request::get(PATH)), &Expect::denied(401));
     let request = with(Request::get(PATH).bearer(&alice().make()));
-    gate().check("takes nothing away", &request, &Expect::allowed());
-    let seen = gate().origin.seen(&request.id);
+    gate.check("takes nothing away", &request, &Expect::allowed());
+    let seen = gate.origin.seen(&request.id);
     for (name, _) in fields {
         let folded = |text: &str| text.to_ascii_lowercase().replace('_', "-");
         assert!(seen.iter().all(|seen| seen.headers.iter().all(|(header, _)| folded(header) != folded(name))), "{name}");

@@ -27,3 +27,4 @@ mod stepup;
 mod streaming;
 mod terminators;
 mod tokens;
+mod workloads;

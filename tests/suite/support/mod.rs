@@ -7,4 +7,5 @@ pub mod jwks_server;
 pub mod origin;
 pub mod pki;
 pub mod process;
+pub mod terminator;
 pub mod token;

@@ -82,7 +82,8 @@ fn spin_has(import: &str) -> bool {
         ("wasi:cli" | "wasi:clocks" | "wasi:random", _) => two || version == "0.3.0",
         ("wasi:io", _) => two,
         ("wasi:http", "types" | "client") => version == "0.3.0",
-        ("spin:variables", "variables") => version == "3.0.0",
+        ("spin:variables", "variables") | ("spin:key-value", "key-value") => version == "3.0.0",
+        ("wasi:keyvalue", "store" | "atomics") => version == "0.2.0-draft2",
         _ => false,
     }
 }

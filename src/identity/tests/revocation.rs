@@ -210,7 +210,7 @@ fn keys_say_nothing_about_anybody_and_are_all_different() {
     targets.push(Target::TokenId { issuer: "a".into(), jti: "bc".into() });
     targets.push(Target::TokenId { issuer: "ab".into(), jti: "c".into() });
     targets.push(Target::Session { issuer: "ab".into(), sid: "c".into() });
-    targets.push(Target::TokenId { issuer: "a\0001\0b".into(), jti: "c".into() });
+    targets.push(Target::TokenId { issuer: "a\x00001\0b".into(), jti: "c".into() });
     targets.push(Target::Issuer { issuer: "a".into() });
     let keys: std::collections::BTreeSet<String> = targets.iter().map(Target::key).collect();
     assert_eq!(keys.len(), targets.len());

@@ -23,13 +23,13 @@ const TOKEN: &str = "CEDARGATE_TOKEN";
 const PATH: &str = "/.well-known/cedargate/revocations";
 
 const EXAMPLES: &str = r"
-cedargate revoke --gate https://api.example.com --token-file admin.jwt --token stolen.jwt
-    one token, for as long as it would have been valid
-cedargate revoke --gate https://api.example.com --token-file admin.jwt --issuer corp --subject alice --issued-before 2026-03-01T09:30:00Z
-    everything alice got before that moment; a new login works
-cedargate revoke --gate https://api.example.com --token-file admin.jwt --certificate laptop.pem --reason 'laptop lost'
+cedargate revoke --gate https://gate.example --token stolen.jwt
+    one token, for as long as it would have been valid; your own is in CEDARGATE_TOKEN
+cedargate revoke --gate https://gate.example --issuer corp --subject alice
+    everything alice has; with --issued-before a new login works
+cedargate revoke --gate https://gate.example --certificate laptop.pem
     one client certificate, until it expires
-cedargate revoke --gate https://api.example.com --token-file admin.jwt --issuer corp --subject alice --undo
+cedargate revoke --gate https://gate.example --issuer corp --subject alice --undo
     let alice in again";
 
 /// Cut a caller off at a running gate, or take that back

@@ -30,7 +30,8 @@ use serde_json::Value;
 use support::client::Request;
 use support::gate::{Gate, NOW, Setup, base, bundle, compiled, root};
 use support::origin::Origin;
-use support::token::{Key, Token};
+use support::pki::{Authority, Form, Subject};
+use support::token::{Key, Proof, Token, public_jwk, thumbprint};
 
 const ROUNDS: usize = 7;
 const WINDOW: Duration = Duration::from_millis(1200);
@@ -43,6 +44,7 @@ fn main() {
     println!("cedargate bench: medians of {ROUNDS} interleaved rounds; ratios count, absolutes do not\n");
     sizes(&gate);
     inside(&gate, &origin);
+    credentials(&origin);
     outside(&gate, &origin);
 }
 
@@ -109,6 +111,49 @@ fn inside(warm: &Gate, origin: &Origin) {
     let (first, next) = (median(first), median(next));
     println!("decide, warm                {next:7.0}");
     println!("decide, fresh instance      {first:7.0}   {:5.2} x warm (aim: at most 3)\n", first / next);
+}
+
+/// What each kind of credential costs inside the component, against one ES256 signature. Without a store, so that it is
+/// verification that is measured; the last line adds what asking the store adds to a token nobody asked about before.
+fn credentials(origin: &Origin) {
+    let path = "/api/documents/1";
+    let without = Setup::new(&bundle()).variable("key_value_store", "").start(origin);
+    let with = Setup::new(&bundle()).variable("revocation_cache_ms", "0").start(origin);
+    let get = |token: &Token| Request::get(path).bearer(&token.make());
+    let es256 = alice().signed("ES256", Key::Es256, "es256");
+
+    let root = Authority::suite();
+    let intermediate = root.intermediate(Subject::new(NOW, "Intermediate"));
+    let second = intermediate.intermediate(Subject::new(NOW, "Second intermediate"));
+    let leaf = |issuer: &Authority| Subject::workload(NOW, "bench").issued_by(issuer);
+    let (short, long) = (leaf(&intermediate), leaf(&second));
+    // A root that comes with the chain is never verified: it is the anchor itself.
+    let three = [&short.der[..], &intermediate.certified.der, &root.certified.der];
+    let four = [&long.der[..], &second.certified.der, &intermediate.certified.der];
+    let bound = es256.clone().claim("cnf", serde_json::json!({"x5t#S256": short.thumbprint()}));
+    let proof = |alg: &'static str, key| {
+        let token = es256.clone().claim("cnf", serde_json::json!({"jkt": thumbprint(&public_jwk(alg, key))})).make();
+        let proof = Proof::new(NOW, "GET", &format!("http://api.example.com{path}"), &token).signed(alg, key).make();
+        Request::get(path).header("Authorization", format!("DPoP {token}")).header("DPoP", proof)
+    };
+    let measure = |gate: &Gate, make: &dyn Fn() -> Request| -> f64 { median((0..200).map(|_| timing(gate, &make()).0).collect()) };
+    let base = measure(&without, &|| get(&es256));
+    println!("## Credentials (µs, median of 200; ratio to one ES256 token)\n");
+    let cases: [(&str, &Gate, &dyn Fn() -> Request); 8] = [
+        ("ES256 token", &without, &|| get(&es256)),
+        ("EdDSA token", &without, &|| get(&alice())),
+        ("certificate, path of 3 (aim: at most 4)", &without, &|| Form::Rfc9440.send(Request::get(path), &three)),
+        ("certificate, path of 4", &without, &|| Form::Rfc9440.send(Request::get(path), &four)),
+        ("ES256 token bound to it, path of 3", &without, &|| Form::Rfc9440.send(get(&bound), &three)),
+        ("ES256 token, DPoP with EdDSA", &without, &|| proof("EdDSA", Key::Stranger)),
+        ("ES256 token, DPoP with ES256", &without, &|| proof("ES256", Key::Es256)),
+        ("ES256 token, asking the store each time", &with, &|| get(&es256)),
+    ];
+    for (name, gate, make) in cases {
+        let time = measure(gate, make);
+        println!("{name:42} {time:7.0}   {:5.2}", time / base);
+    }
+    println!();
 }
 
 /// Requests per second, with 16 connections, against a component that does nothing.

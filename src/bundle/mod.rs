@@ -123,6 +123,9 @@ impl Gate {
         if let (Some(mtls), Some(issuers)) = (&mtls, &issuers) {
             mtls.check_issuers(bundle, issuers, &mut report);
         }
+        if let (Some(policy), Some(mtls)) = (&policy, &mtls) {
+            policy.check_headers(bundle, mtls.own_fields(), &mut report);
+        }
         match (policy, issuers) {
             (Some(policy), Some(issuers)) if report.is_empty() => {
                 let schema_digest = Digest::of(bundle.get(PolicyStore::SCHEMA).unwrap_or_default());

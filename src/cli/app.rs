@@ -7,7 +7,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum as _};
 
 use super::output::{self, Color};
-use super::{Exit, check, diagnostic, exit, reasons, seal, token, up};
+use super::{Exit, check, diagnostic, exit, reasons, revoke, seal, token, up};
 
 const EXAMPLES: &str = r"
 cedargate up
@@ -45,6 +45,7 @@ enum Command {
     Seal(seal::SealArgs),
     Check(check::CheckArgs),
     Token(token::TokenArgs),
+    Revoke(revoke::RevokeArgs),
     Reasons(reasons::ReasonsArgs),
 }
 
@@ -65,6 +66,7 @@ fn run(args: Vec<OsString>) -> Exit {
         Command::Seal(args) => seal::run(args),
         Command::Check(args) => check::run(&args),
         Command::Token(args) => token::run(&args),
+        Command::Revoke(args) => revoke::run(&args),
         Command::Reasons(args) => reasons::run(&args),
     };
     result.unwrap_or_else(|error| diagnostic::show(&error))

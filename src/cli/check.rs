@@ -9,6 +9,7 @@ use super::{Exit, exit};
 use crate::bundle::Gate;
 use crate::host::Manifest;
 use crate::host::allowed::AllowedHosts;
+use crate::identity::Mtls;
 
 /// Where a project has its manifest.
 const MANIFEST: &str = "spin.toml";
@@ -72,6 +73,9 @@ pub fn run(args: &CheckArgs) -> miette::Result<Exit> {
             if let Ok(manifest) = Manifest::read(Path::new(MANIFEST)) {
                 output::stderr(&unreachable(&gate, &manifest.allowed(|name| std::env::var(name).ok()), MANIFEST));
             }
+            for what in gate.mtls().into_iter().flat_map(Mtls::insecure) {
+                output::stderr(&format!("warning: keys/mtls.toml: {what}\n"));
+            }
             output::stdout(&format!(
                 "ok: {}, {}{}, policy digest {}\n",
                 count(gate.policy().len(), "policy"),
@@ -87,5 +91,27 @@ pub fn run(args: &CheckArgs) -> miette::Result<Exit> {
             Ok(Exit::Invalid)
         }
         (Err(error), Format::Human) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bundle::Bundle;
+    use crate::host::allowed::AllowedHost;
+
+    #[test]
+    fn a_host_that_the_manifest_does_not_allow_is_named() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut bundle: Bundle = files::read_bundle(&root.join("policies"), &root.join("keys"), false).unwrap();
+        let issuer = "[[issuer]]\nname = \"corp\"\niss = \"https://id.example.com/\"\naudience = \"x\"\n";
+        bundle.insert("keys/issuers.toml", format!("version = 1\n{issuer}jwks_uri = \"https://keys.example.net:8443/jwks\"\n"));
+        let gate = Gate::load(&bundle).unwrap();
+        let allowed = |host: &str| [AllowedHost::parse(host).unwrap()].into_iter().collect::<AllowedHosts>();
+        assert_eq!(
+            unreachable(&gate, &allowed("https://id.example.com"), "spin.toml"),
+            "warning: the keys of issuer `corp` cannot be fetched: add \"https://keys.example.net:8443\" to allowed_outbound_hosts in spin.toml\n"
+        );
+        assert_eq!(unreachable(&gate, &allowed("https://keys.example.net:8443"), "spin.toml"), "");
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::bundle::Gate;
 use crate::decision::UnixTime;
-use crate::identity::Deployment;
+use crate::identity::{Deployment, dpop_nonce};
 
 /// What a caller has to know to get a token this gate takes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,11 +21,18 @@ pub(super) struct Asked {
 
 impl Asked {
     pub(super) fn of(gate: &Gate) -> Self {
-        Self { certificates: gate.mtls().is_some(), ..Self::default() }
+        let issuers = gate.issuers();
+        Self {
+            authorization_servers: issuers.identifiers().filter(|iss| iss.starts_with("https://")).map(str::to_owned).collect(),
+            proof_algorithms: issuers.dpop().algorithms().map(str::to_owned).collect(),
+            some_dpop: issuers.any_requires_dpop(),
+            every_dpop: issuers.all_require_dpop(),
+            certificates: gate.mtls().is_some() || issuers.any_requires_certificate(),
+        }
     }
 }
 
 /// A nonce for the next proof; `None` where none is asked for.
-pub(super) fn nonce(_gate: &Gate, _deployment: &Deployment, _now: UnixTime) -> Option<String> {
-    None
+pub(super) fn nonce(gate: &Gate, deployment: &Deployment, now: UnixTime) -> Option<String> {
+    dpop_nonce(gate.issuers().dpop(), deployment, now)
 }

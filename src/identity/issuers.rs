@@ -101,6 +101,22 @@ impl Issuers {
         self.by_iss.values().map(|issuer| issuer.keys.len()).sum()
     }
 
+    /// Where this issuer publishes its keys; `None` when all of them are sealed, or there is no such issuer.
+    pub fn remote(&self, name: &str) -> Option<&Remote> {
+        self.by_iss.values().find(|issuer| issuer.name == name)?.remote.as_ref()
+    }
+
+    /// Everywhere keys are fetched from.
+    pub fn remotes(&self) -> impl Iterator<Item = &Remote> {
+        self.by_iss.values().filter_map(|issuer| issuer.remote.as_ref())
+    }
+
+    /// The exact `iss` of the issuer with this `iss`, or else with this name.
+    pub(super) fn iss_of(&self, text: &str) -> Option<&str> {
+        let named = || self.by_iss.values().find(|issuer| issuer.name == text);
+        self.by_iss.get(text).or_else(named).map(|issuer| issuer.iss.as_str())
+    }
+
     /// The exact `iss` of each, sorted.
     pub fn identifiers(&self) -> impl Iterator<Item = &str> {
         self.by_iss.keys().map(String::as_str)
@@ -119,22 +135,6 @@ impl Issuers {
     /// Whether every issuer does, so that no token counts without a proof. `false` where there is none.
     pub fn all_require_dpop(&self) -> bool {
         !self.is_empty() && self.by_iss.values().all(|issuer| issuer.required.dpop)
-    }
-
-    /// Where this issuer publishes its keys; `None` when all of them are sealed, or there is no such issuer.
-    pub fn remote(&self, name: &str) -> Option<&Remote> {
-        self.by_iss.values().find(|issuer| issuer.name == name)?.remote.as_ref()
-    }
-
-    /// Everywhere keys are fetched from.
-    pub fn remotes(&self) -> impl Iterator<Item = &Remote> {
-        self.by_iss.values().filter_map(|issuer| issuer.remote.as_ref())
-    }
-
-    /// The exact `iss` of the issuer with this `iss`, or else with this name.
-    pub(super) fn iss_of(&self, text: &str) -> Option<&str> {
-        let named = || self.by_iss.values().find(|issuer| issuer.name == text);
-        self.by_iss.get(text).or_else(named).map(|issuer| issuer.iss.as_str())
     }
 
     /// What is asked of DPoP proofs.

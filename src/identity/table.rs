@@ -73,6 +73,11 @@ impl<'a> Table<'a> {
         self.entries.iter().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value)
     }
 
+    /// Whether a key is there, whatever its value.
+    pub(super) fn has(&mut self, key: &'static str) -> bool {
+        self.get(key).is_some()
+    }
+
     /// Reports a key that must be there and is not.
     pub(super) fn require(&mut self, key: &'static str, help: &str, report: &mut Report) {
         if self.get(key).is_none() {

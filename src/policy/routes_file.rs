@@ -12,6 +12,7 @@ use super::names;
 use super::routes::{Route, Routes, Shape, Template};
 use super::schema::{Loaded, method_group};
 use super::statics::reserved;
+use super::store::same;
 use crate::bundle::{Bundle, Problem, Report, nearest};
 use crate::limits;
 use crate::request::Method;
@@ -34,6 +35,21 @@ pub(super) fn load(bundle: &Bundle, schema: &Loaded, report: &mut Report) -> Rou
     }
     let mut reader = Reader { schema, report, shapes: BTreeMap::new() };
     reader.file(&table)
+}
+
+/// Refuses headers that policies may read and `keys/mtls.toml` has for itself.
+///
+/// SECURITY: what the terminator proves itself with must not reach a policy, whose evaluation errors are recorded; and a
+/// certificate counts only after it verified.
+pub(super) fn check_headers<'f>(bundle: &Bundle, headers: &[String], own: impl Iterator<Item = &'f str>, report: &mut Report) {
+    let text = bundle.get(FILE).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default();
+    for own in own.map(str::to_ascii_lowercase) {
+        for name in headers.iter().filter(|name| same(name, &own)) {
+            let message = format!("policies may not read `{name}`: it is a field of keys/mtls.toml");
+            let help = "the gate gives a certificate that verified as `context.certificate`";
+            report.add(Problem::new(FILE, "routes.header", message).at(diagnose::find(text, &format!("\"{name}\""))).help(help));
+        }
+    }
 }
 
 struct Reader<'a> {

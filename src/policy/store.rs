@@ -12,7 +12,7 @@ use super::routes::Routes;
 use super::schema::Action;
 use super::statics::Statics;
 use super::step_up::StepUp;
-use super::{PolicyRef, Purpose, Verdict, load};
+use super::{PolicyRef, Purpose, Verdict, load, routes_file};
 use crate::bundle::{Bundle, Report};
 use crate::decision::UnixTime;
 use crate::identity::Identity;
@@ -67,6 +67,11 @@ impl PolicyStore {
     /// Loads `policies/` of a bundle. Every problem goes into the report; with one, there is no store.
     pub fn load(bundle: &Bundle, report: &mut Report) -> Option<Self> {
         load::load(bundle, report)
+    }
+
+    /// Holds the headers policies may read against fields that hold a client certificate or a terminator's secret.
+    pub fn check_headers<'f>(&self, bundle: &Bundle, own: impl Iterator<Item = &'f str>, report: &mut Report) {
+        routes_file::check_headers(bundle, &self.routes.context_headers, own, report);
     }
 
     /// Number of policies.
@@ -267,7 +272,7 @@ impl PolicyStore {
 }
 
 /// Whether two names in lower case are one to an origin that takes `_` for `-`.
-fn same(a: &str, b: &str) -> bool {
+pub(super) fn same(a: &str, b: &str) -> bool {
     let folded = |byte: u8| if byte == b'_' { b'-' } else { byte };
     a.len() == b.len() && a.bytes().map(folded).eq(b.bytes().map(folded))
 }

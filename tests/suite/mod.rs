@@ -3,8 +3,10 @@
 mod support;
 
 mod binding;
+mod both;
 mod command;
 mod concurrency;
+mod credentials;
 mod denials;
 mod dependencies;
 mod docs;
@@ -13,11 +15,16 @@ mod edges;
 mod faults;
 mod forwarding;
 mod malformed;
+mod metadata;
 mod mtls;
 mod protocols;
 mod records;
+mod revocation;
+mod rotation;
 mod sealing;
 mod status;
+mod stepup;
 mod streaming;
 mod terminators;
 mod tokens;
+mod workloads;

@@ -30,6 +30,8 @@ fn an_allowed_request_is_recorded_with_everything_that_decided_it() {
             "status",
             "policies",
             "identity",
+            "certificate",
+            "credentials",
             "cedar",
             "request",
             "timing_us",
@@ -39,6 +41,9 @@ fn an_allowed_request_is_recorded_with_everything_that_decided_it() {
         }
         assert_eq!(record["v"], 1);
         assert_eq!(record["identity"]["issuer"], "https://dev.cedargate.invalid/");
+        assert_eq!(record["identity"]["bindings"], serde_json::json!([]));
+        assert_eq!(record["certificate"], Value::Null);
+        assert_eq!(record["credentials"], serde_json::json!([{"kind": "token", "fate": "verified"}]));
         assert_eq!(record["cedar"]["principal"], "Gate::User::\"dev/alice\"");
         assert!(record["cedar"]["resource"].as_str().unwrap().starts_with("Gate::Document::"), "{record}");
         assert_eq!((&record["request"]["method"], &record["request"]["path"]), (&"GET".into(), &PATH.into()));
@@ -65,6 +70,10 @@ fn a_refused_token_is_recorded_without_the_token() {
     answer.with_record(|record| {
         // Nothing an unverified token says is recorded as an identity.
         assert_eq!((&record["identity"], &record["cedar"]), (&Value::Null, &Value::Null));
+        let credentials = record["credentials"].as_array().unwrap();
+        assert_eq!(credentials.len(), 1, "{record}");
+        assert_eq!((&credentials[0]["kind"], &credentials[0]["fate"]), (&"token".into(), &"refused".into()));
+        assert_eq!((&credentials[0]["reason"], &credentials[0]["detail"]), (&record["reason"], &record["detail"]));
         let line = record.to_string();
         assert!(token.split('.').all(|part| !line.contains(part)), "{line}");
     });

@@ -1,21 +1,17 @@
 //! Who may speak for a client: terminators that prove themselves, in every form, and two real ones.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rcgen::ExtendedKeyUsagePurpose;
 use serde_json::Value;
-use tempfile::TempDir;
 
-use super::mtls::{configured, origin, present};
-use super::support::client::{Request, TEST_ID};
-use super::support::gate::{Expect, Gate, NOW, Setup, root};
+use super::mtls::{DAY, configured, origin, present};
+use super::support::client::Request;
+use super::support::gate::{Expect, Gate, NOW, Setup};
 use super::support::pki::{Authority, Certified, Form, SECRET, SECRET_FIELD, Subject, xfcc_element};
 use super::support::process::Project;
+use super::support::terminator::{Files, Terminator, block, haproxy, nginx, placed};
 
-const DAY: i64 = 86_400;
 const PREVIOUS: &str = "the-secret-before-this-one-0123456789";
 
 fn client() -> Subject {
@@ -127,8 +123,7 @@ fn every_form_of_one_chain_has_one_verdict() {
             assert!(seen.headers.iter().all(|(_, v)| *v != value), "{name}: {field}");
         }
         answer.with_record(|record| {
-            let identity = &record["identity"];
-            assert!(identity.to_string().contains(&Certified::fingerprint_of(&leaf)), "{name}: {record}");
+            assert_eq!(record["certificate"]["fingerprint"], Certified::fingerprint_of(&leaf), "{name}: {record}");
         });
         gate.check(&name, &ask(&[&expired]), &Expect::refused(401, "mtls.expired"));
         gate.check(&name, &ask(&[&forged]), &Expect::refused(401, "mtls.chain"));
@@ -170,205 +165,15 @@ fn of_several_xfcc_elements_the_terminators_own_counts() {
     gate.check("a quote that does not end", &ask(&format!("{},Subject=\"x", element(&one))), &Expect::refused(401, "mtls.malformed"));
 }
 
-/// A block of `docs/terminators.md`: the first of this kind in this section. What the page shows is what runs here.
-fn block(section: &str, kind: &str) -> String {
-    let page = std::fs::read_to_string(root().join("docs/terminators.md")).unwrap();
-    let (_, rest) = page.split_once(&format!("\n## {section}\n")).unwrap_or_else(|| panic!("no section {section}"));
-    let section = rest.split("\n## ").next().unwrap();
-    let (_, rest) = section.split_once(&format!("\n```{kind}\n")).unwrap_or_else(|| panic!("no block {kind}"));
-    rest.split_once("\n```").unwrap().0.to_owned()
-}
-
-/// A text with places of the page replaced by places of this test; each must be there.
-fn placed(mut text: String, changes: &[(&str, &str)]) -> String {
-    for (from, to) in changes {
-        assert!(text.contains(from), "`{from}` is not in\n{text}");
-        text = text.replace(from, to);
-    }
-    text
-}
-
-/// A program of the system, or what to do when it is not there. Never skipped: a suite that says nothing tested nothing.
-fn program(name: &str) -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).chain(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from));
-    let found = folders.map(|folder| folder.join(name)).find(|file| file.is_file());
-    found.unwrap_or_else(|| panic!("`{name}` is not installed: run `scripts/setup-tests`, or as root `apt-get install {name}`"))
-}
-
-/// A folder with everything a terminator and its clients need in files.
-struct Files {
-    folder: TempDir,
-    /// The authority of the terminator's own certificate.
-    server: Authority,
-    suite: Authority,
-}
-
-impl Files {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let long = |subject: Subject| subject.valid(NOW - 2_000 * DAY, NOW + 4_000 * DAY);
-        let server = Authority::root(long(Subject::new(NOW, "Server root")));
-        let subject = long(Subject::new(NOW, "localhost")).dns("localhost").ip([127, 0, 0, 1]);
-        let certified = subject.extended_key_usages(&[ExtendedKeyUsagePurpose::ServerAuth]).issued_by(&server);
-        let files = Self { folder, server, suite: Authority::suite() };
-        files.write("server-root.pem", &files.server.certified.pem());
-        files.write("client-ca.pem", &files.suite.certified.pem());
-        files.write("server.key", &certified.key.serialize_pem());
-        files.write("server.pem", &certified.pem());
-        // HAProxy wants both in one file.
-        files.write("both.pem", &format!("{}{}", certified.pem(), certified.key.serialize_pem()));
-        files
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.path(name), text).unwrap();
-    }
-
-    /// A client's certificate that is valid at the gate's time and, for terminators that look at it, now.
-    fn client(&self, name: &str, authority: &Authority) -> &Self {
-        let certified = Subject::workload(NOW, name).valid(NOW - 2_000 * DAY, NOW + 4_000 * DAY).issued_by(authority);
-        self.write(&format!("{name}.pem"), &certified.pem());
-        self.write(&format!("{name}.key"), &certified.key.serialize_pem());
-        self
-    }
-
-    fn text(&self) -> &str {
-        self.folder.path().to_str().unwrap()
-    }
-}
-
-/// A terminator as a child of this process. It is ended when it is dropped.
-struct Terminator {
-    child: Child,
-    addr: SocketAddr,
-    log: PathBuf,
-}
-
-impl Terminator {
-    /// Starts `command(address)` on a free port and waits until it listens there. The port could be taken by somebody else
-    /// in the moment between; then there is another.
-    fn start(files: &Files, mut command: impl FnMut(SocketAddr) -> Command) -> Self {
-        let log = files.path("terminator.log");
-        for _ in 0..5 {
-            let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-            let output = std::fs::File::create(&log).unwrap();
-            let mut command = command(addr);
-            let child = command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output).spawn().unwrap();
-            let mut this = Self { child, addr, log: log.clone() };
-            let deadline = Instant::now() + Duration::from_secs(60);
-            while Instant::now() < deadline {
-                if this.child.try_wait().unwrap().is_some() {
-                    break;
-                }
-                if TcpStream::connect_timeout(&addr, Duration::from_secs(1)).is_ok() {
-                    return this;
-                }
-                std::thread::sleep(Duration::from_millis(20));
-            }
-        }
-        panic!("the terminator does not start:\n{}", std::fs::read_to_string(&log).unwrap_or_default());
-    }
-
-    /// Asks with `curl`, with the certificate of this name or without.
-    fn curl(&self, files: &Files, request: &Request, client: Option<&str>) -> Answered {
-        let mut command = Command::new(program("curl"));
-        command.args(["-sS", "--max-time", "60", "--noproxy", "*", "-o"]).arg(files.path("body"));
-        command.args(["-w", "%{http_code} %header{cedargate-decision-id}", "--cacert"]).arg(files.path("server-root.pem"));
-        if let Some(name) = client {
-            command.arg("--cert").arg(files.path(&format!("{name}.pem"))).arg("--key").arg(files.path(&format!("{name}.key")));
-        }
-        command.arg("-H").arg(format!("{TEST_ID}: {}", request.id));
-        for (name, value) in &request.headers {
-            command.arg("-H").arg(format!("{name}: {}", String::from_utf8_lossy(value)));
-        }
-        let output = command.arg(format!("https://localhost:{}{}", self.addr.port(), request.target)).output().unwrap();
-        assert!(output.status.success(), "{output:?}\n{}", std::fs::read_to_string(&self.log).unwrap_or_default());
-        let text = String::from_utf8(output.stdout).unwrap();
-        let (status, decision) = text.split_once(' ').unwrap();
-        Answered { status: status.parse().unwrap(), decision: decision.to_owned() }
-    }
-}
-
-impl Drop for Terminator {
-    fn drop(&mut self) {
-        // It has no children of its own: this one process is all of it.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// What a client behind a terminator got.
-#[derive(Debug)]
-struct Answered {
-    status: u16,
-    decision: String,
-}
-
-/// nginx with the page's server in front of a gate.
-fn nginx(files: &Files, gate: SocketAddr) -> Terminator {
-    let binary = program("nginx");
-    files.write("secret.conf", &format!("proxy_set_header {SECRET_FIELD} \"{SECRET}\";\n"));
-    Terminator::start(files, |addr| {
-        let server = placed(
-            block("nginx", "nginx"),
-            &[
-                ("listen 443 ssl", &format!("listen {addr} ssl")),
-                ("/etc/nginx/gate/", &format!("{}/", files.text())),
-                ("127.0.0.1:3000", &gate.to_string()),
-            ],
-        );
-        // Everything that would lie in folders of the system lies in the test's.
-        let temporary: String =
-            ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].iter().map(|name| format!("    {name}_temp_path {name};\n")).collect();
-        files.write(
-            "nginx.conf",
-            &format!(
-                "daemon off;\nmaster_process off;\npid nginx.pid;\nerror_log stderr;\nevents {{}}\nhttp {{\n    access_log off;\n{temporary}{server}\n}}\n"
-            ),
-        );
-        let mut command = Command::new(&binary);
-        command.arg("-p").arg(files.folder.path()).args(["-c", "nginx.conf", "-e", "stderr"]);
-        command
-    })
-}
-
-/// HAProxy with the page's frontend in front of a gate.
-fn haproxy(files: &Files, gate: SocketAddr, changes: &[(&str, &str)]) -> Terminator {
-    let binary = program("haproxy");
-    Terminator::start(files, |addr| {
-        let text = placed(
-            block("HAProxy", "haproxy"),
-            &[
-                ("bind :443", &format!("bind {addr}")),
-                ("/etc/haproxy/gate/server.pem", files.path("both.pem").to_str().unwrap()),
-                ("/etc/haproxy/gate/", &format!("{}/", files.text())),
-                ("127.0.0.1:3000", &gate.to_string()),
-            ],
-        );
-        let text = placed(text, changes);
-        files.write(
-            "haproxy.cfg",
-            &format!("defaults\n    timeout connect 10s\n    timeout client 60s\n    timeout server 60s\n\n{text}\n"),
-        );
-        let mut command = Command::new(&binary);
-        command.args(["-db", "-f"]).arg(files.path("haproxy.cfg")).env("TERMINATOR_SECRET", SECRET);
-        command
-    })
-}
-
 /// What every terminator must do, asked from outside. `record` finds the record of a decision.
 fn behaves(files: &Files, terminator: &Terminator, origin: &super::support::origin::Origin, field: &str, record: &dyn Fn(&str) -> Value) {
-    let stranger = Authority::root(Subject::new(NOW, "Suite root").valid(NOW - 2_000 * DAY, NOW + 4_000 * DAY));
-    files.client("client", &files.suite).client("stranger", &stranger);
+    let authority = |name: &str| Authority::root(Subject::new(NOW, name).valid(NOW - 2_000 * DAY, NOW + 4_000 * DAY));
+    files.client("client", &files.suite);
+    files.client("stranger", &authority("Another root")).client("impostor", &authority("Suite root"));
     let forged = Form::Rfc9440.fields(&[&Subject::workload(NOW, "billing").issued_by(&files.suite).der]).remove(0).1;
     let ask = |request: &Request, client: Option<&str>, status: u16| {
         let answered = terminator.curl(files, request, client);
-        assert_eq!(answered.status, status, "{request:?} {client:?}: {answered:?} {}", record(&answered.decision));
+        assert_eq!(answered.status, status, "{request:?} {client:?}: {answered:?}");
         assert_eq!(origin.seen(&request.id).len(), usize::from(status == 200), "{request:?}");
         record(&answered.decision)
     };
@@ -389,6 +194,15 @@ fn behaves(files: &Files, terminator: &Terminator, origin: &super::support::orig
     // One that the gate does not trust is refused by the gate, whatever the terminator thinks of it.
     assert_eq!(ask(&Request::get("/machines"), Some("stranger"), 401)["reason"], "mtls.chain");
     assert_eq!(ask(&Request::get("/health"), Some("stranger"), 401)["reason"], "mtls.chain");
+
+    // One that borrows the name of a trusted authority: nginx forgives an unknown issuer only, and refuses it itself.
+    let request = Request::get("/machines");
+    let answered = terminator.curl(files, &request, Some("impostor"));
+    assert!(origin.seen(&request.id).is_empty());
+    match answered.decision.as_str() {
+        "" => assert_eq!(answered.status, 400, "{answered:?}"),
+        decision => assert_eq!((answered.status, &record(decision)["reason"]), (401, &Value::from("mtls.chain"))),
+    }
 
     // What a client writes itself never counts: not without a certificate, not beside its own, in no spelling.
     for name in [field.to_owned(), field.to_uppercase(), field.replace('-', "_")] {
@@ -454,12 +268,16 @@ fn haproxy_in_front_of_the_gate() {
     for der in [false, true] {
         let files = Files::new();
         let mut text = block("HAProxy", "toml");
+        let lines = [
+            "    http-request del-header ^client[-_]cert([-_]chain)?$ -m reg\n",
+            "    http-request set-header Client-Cert \":%[ssl_c_der,base64]:\" if { ssl_c_used }\n",
+        ];
+        let with_chain = format!("{}\n", block("HAProxy", "haproxy-der"));
         let mut changes = vec![];
-        let line = "    http-request set-header Client-Cert \":%[ssl_c_der,base64]:\" if { ssl_c_used }";
-        let bare = format!("    http-request del-header ^x[-_]client[-_]cert[-_]der$ -m reg\n{}", block("HAProxy", "haproxy-der"));
         if der {
-            text = placed(text, &[("form = \"rfc9440\"", "form = \"der\"\nheader = \"x-client-cert-der\"")]);
-            changes.push((line, bare.as_str()));
+            let configuration = "form = \"der\"\nheader = \"x-client-cert\"\nchain_header = \"x-client-chain\"";
+            text = placed(text, &[("form = \"rfc9440\"", configuration)]);
+            changes = vec![(lines[0], ""), (lines[1], with_chain.as_str())];
         }
         let mut bundle = configured(&[]);
         bundle.insert("keys/mtls.toml", text);
@@ -481,9 +299,20 @@ fn haproxy_in_front_of_the_gate() {
                 }
             }
         };
-        behaves(&files, &haproxy, &gate.origin, if der { "x-client-cert-der" } else { "client-cert" }, &record);
+        behaves(&files, &haproxy, &gate.origin, if der { "x-client-cert" } else { "client-cert" }, &record);
         let leaf = client().issued_by(&files.suite);
-        if !der {
+        if der {
+            // curl presents all certificates of its file.
+            let long = |subject: Subject| subject.valid(NOW - 2_000 * DAY, NOW + 4_000 * DAY);
+            let intermediate = files.suite.intermediate(long(Subject::new(NOW, "intermediate")));
+            let pem = files.client("below", &intermediate).path("below.pem");
+            let alone = std::fs::read_to_string(&pem).unwrap();
+            let ask = || haproxy.curl(&files, &Request::get("/machines"), Some("below"));
+            let answered = ask();
+            assert_eq!((answered.status, &record(&answered.decision)["reason"]), (401, &Value::from("mtls.chain")));
+            files.write("below.pem", &format!("{alone}{}", intermediate.certified.pem()));
+            assert_eq!(ask().status, 200);
+        } else {
             gate.check("around HAProxy, with the secret", &present(&[&leaf.der]), &Expect::allowed());
             let forged = Form::Rfc9440.fields(&[&leaf.der]).into_iter().fold(Request::get("/machines"), |r, (n, v)| r.header(n, v));
             gate.check("around HAProxy, without it", &forged, &Expect::refused(401, "mtls.untrusted_terminator"));

@@ -21,7 +21,7 @@ fn ask(token: &str) -> Request {
 fn refused(name: &str, token: &str, reason: &'static str) {
     let answer = gate().check(name, &ask(token), &Expect::refused(401, reason));
     assert_eq!(answer.response.code(), "invalid_token", "{name}");
-    let challenge = answer.response.header("www-authenticate").unwrap();
+    let challenge = answer.response.challenge("Bearer").unwrap();
     assert!(challenge.starts_with(r#"Bearer realm="cedargate", error="invalid_token", resource_metadata=""#), "{name}: {challenge}");
 }
 
@@ -206,7 +206,7 @@ fn authorization_is_one_scheme_and_one_token() {
     let good = alice().make();
     for (name, value, reason) in [
         ("Basic", "Basic YTpi".to_owned(), "auth.scheme_unsupported"),
-        ("DPoP", format!("DPoP {good}"), "auth.scheme_unsupported"),
+        ("DPoP", format!("DPoP {good}"), "dpop.not_bound"),
         ("no token", "Bearer".to_owned(), "auth.malformed"),
         ("two spaces", format!("Bearer  {good}"), "auth.malformed"),
         ("two tokens", format!("Bearer {good} {good}"), "auth.malformed"),

@@ -50,6 +50,13 @@ impl Remote {
     }
 }
 
+impl StoredSet {
+    /// Whether the issuer was asked for this key and had it not.
+    fn knows_missing(&self, kid: &str, now: UnixTime) -> bool {
+        self.missing.get(kid).is_some_and(|until| now < *until)
+    }
+}
+
 impl Cache {
     /// What to do for a token with this `kid`.
     pub fn step(&self, remote: &Remote, kid: Option<&str>, now: UnixTime, in_flight: bool) -> Step {
@@ -57,17 +64,14 @@ impl Cache {
         let Some(held) = self.held(remote, now) else {
             return if in_flight || may_ask { Step::WaitForFetch } else { Step::Refuse };
         };
-        if let Some(kid) = kid.filter(|kid| !held.set.has(kid)) {
-            let known = held.missing.get(kid).is_some_and(|until| now < *until);
-            if !known {
-                return if in_flight || may_ask { Step::WaitForFetch } else { Step::UseKnownMissing };
-            }
+        let missing = kid.filter(|kid| !held.set.has(kid));
+        if (in_flight || may_ask) && missing.is_some_and(|kid| !held.knows_missing(kid, now)) {
+            return Step::WaitForFetch;
         }
-        let fresh = now < held.fresh_until;
-        match kid.is_some_and(|kid| !held.set.has(kid)) {
-            _ if !fresh && may_ask && !in_flight => Step::UseAndRefresh,
-            true => Step::UseKnownMissing,
-            false => Step::Use,
+        match missing {
+            _ if now >= held.fresh_until && may_ask && !in_flight => Step::UseAndRefresh,
+            Some(_) => Step::UseKnownMissing,
+            None => Step::Use,
         }
     }
 
@@ -87,7 +91,7 @@ impl Cache {
 
     /// Whether requests wait for what only a new set can give them.
     pub fn is_awaited(&self, remote: &Remote, now: UnixTime) -> bool {
-        self.held(remote, now).is_none_or(|held| self.wanted.iter().any(|kid| !held.set.has(kid)))
+        self.held(remote, now).is_none_or(|held| self.wanted.iter().any(|kid| !held.set.has(kid) && !held.knows_missing(kid, now)))
     }
 
     /// Whether the issuer is still to be asked, now that other instances were.

@@ -94,7 +94,10 @@ pub(in crate::identity) fn read(
     let refresh = number(table, "refresh_seconds", limits::KEYS_FRESH_SECONDS, report);
     let interval = number(table, "refetch_interval_seconds", limits::REFETCH_INTERVAL_SECONDS, report);
     let stale = number(table, "stale_if_error_seconds", limits::STALE_IF_ERROR_SECONDS, report);
+    let configured = table.has("jwks_uri") || table.has("discovery");
     let source = match (jwks_uri, discovery) {
+        // Of the wrong type, which is reported.
+        (None, None) if configured => None,
         (None, None) => {
             let settings = [("refresh_seconds", &refresh), ("refetch_interval_seconds", &interval), ("stale_if_error_seconds", &stale)];
             for (key, found) in settings.into_iter().filter_map(|(key, found)| Some((key, found.as_ref()?))) {
@@ -102,7 +105,7 @@ pub(in crate::identity) fn read(
                 let problem = table.problem("issuers.value", &found.span, message);
                 report.add(problem.help("it goes with `jwks_uri` or `discovery`"));
             }
-            return Published { configured: false, remote: None };
+            return Published { configured, remote: None };
         }
         (Some(_), Some(discovery)) => {
             let problem = table.problem("issuers.value", &discovery.span, "an issuer has either `jwks_uri` or `discovery`, not both");
@@ -131,7 +134,7 @@ pub(in crate::identity) fn read(
         }),
         _ => None,
     };
-    Published { configured: true, remote }
+    Published { configured, remote }
 }
 
 fn value(found: &Option<Found<i64>>, default: i64) -> i64 {

@@ -70,7 +70,7 @@ fn what_is_wrong_with_published_keys_is_one_problem_each() {
         assert_eq!((found.code, found.message.as_str()), ("issuers.value", text), "{more}");
         assert!(found.span.is_some());
     }
-    assert_eq!(codes(&bundle(&toml("jwks_uri = 1"), &[]))[0], "issuers.type");
+    assert_eq!(codes(&bundle(&toml("jwks_uri = 1"), &[])), ["issuers.type"]);
     assert!(load(&bundle(&toml("jwks_uri = \"http://127.0.0.1:1/keys\"\ninsecure_allow_http = true"), &[])).is_ok());
 }
 
@@ -405,6 +405,16 @@ fn a_newer_set_of_another_instance_is_taken_and_an_older_one_is_not() {
     assert!(!cache.adopt(&found, stored("c", 0), at(10)) && !cache.adopt(&found, stored("c", -10), at(10)));
     assert!(cache.adopt(&found, stored("c", 1), at(10)));
     assert!(cache.usable(&found, at(10)).unwrap().has("c"));
+    // What the other one was told is missing need not be asked for again.
+    let mut cache = filled(&found);
+    cache.want("x");
+    let mut other = stored("a", 60);
+    other.missing.insert("x".to_owned(), at(660));
+    assert!(cache.adopt(&found, other, at(120)) && !cache.is_due(&found, at(120)));
+    cache.want("y");
+    assert!(cache.is_due(&found, at(120)));
     // One that may no longer be used gives way to any that may.
+    let mut cache = Cache::default();
+    cache.adopt(&found, stored("c", 1), at(10));
     assert!(cache.adopt(&found, stored("d", 86_000), at(86_401)));
 }

@@ -2,10 +2,12 @@
 
 mod authorize;
 mod credentials;
+mod documentation;
 mod facts;
 mod matrix;
 mod problems;
 mod random;
+mod step_up;
 
 use std::path::Path;
 
@@ -156,4 +158,21 @@ impl Asking {
 
 pub(super) fn ids(verdict: &Verdict) -> Vec<&str> {
     verdict.determining.iter().map(|policy| policy.id.as_str()).collect()
+}
+
+/// Both, named by the token.
+pub(super) fn by_token(token: TokenIdentity, certificate: CertificateIdentity) -> Identity {
+    Identity::Token { token: Box::new(token), certificate: Some(Box::new(certificate)) }
+}
+
+/// Both, named by the certificate.
+pub(super) fn by_certificate(token: TokenIdentity, certificate: CertificateIdentity) -> Identity {
+    Identity::Certificate { certificate: Box::new(certificate), token: Some(Box::new(token)) }
+}
+
+/// The answer of these policies to `GET /x`, which is no error.
+pub(super) fn get(policies: &str, identity: &Identity) -> Verdict {
+    let verdict = Asking::new("GET", "/x").ask(&load(&with_policies(policies)), identity);
+    assert!(verdict.errors.is_empty(), "{verdict:?}");
+    verdict
 }

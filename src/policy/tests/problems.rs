@@ -5,7 +5,7 @@ use crate::bundle::{Bundle, Problem, Report};
 use crate::policy::PolicyStore;
 
 /// Every problem of a bundle; with one there is no store.
-fn problems(bundle: &Bundle) -> Vec<Problem> {
+pub(super) fn problems(bundle: &Bundle) -> Vec<Problem> {
     let mut report = Report::default();
     let store = PolicyStore::load(bundle, &mut report);
     assert_eq!(store.is_none(), !report.is_empty());
@@ -19,7 +19,7 @@ fn codes(bundle: &Bundle) -> Vec<&'static str> {
 }
 
 /// The only problem of a bundle, and the text at its place.
-fn only(bundle: &Bundle) -> (Problem, String) {
+pub(super) fn only(bundle: &Bundle) -> (Problem, String) {
     let found = problems(bundle);
     let [problem] = &*found else { panic!("not one problem: {found:#?}") };
     let text = bundle.get(&problem.file).map(|bytes| std::str::from_utf8(bytes).unwrap()).unwrap_or_default();
@@ -104,41 +104,6 @@ fn policy_problems() {
     let mut bundle = with_policies(good);
     bundle.insert("policies/b.cedar", b"\xff\xfe".to_vec());
     assert_eq!(codes(&bundle), ["bundle.not_utf8"]);
-}
-
-#[test]
-fn step_up_annotations() {
-    let forbid = |annotations: &str| format!("@id(\"a\") {annotations} forbid(principal, action, resource);");
-    for good in [
-        r#"@step_up_acr("urn:mfa")"#,
-        r#"@step_up_acr("a b c")"#,
-        r#"@step_up_max_age("1")"#,
-        r#"@step_up_acr("phr") @step_up_max_age("86400")"#,
-    ] {
-        load(&with_policies(&forbid(good)));
-    }
-    for (bad, at) in [
-        (r#"@step_up_acr("")"#, "@step_up_acr"),
-        ("@step_up_acr", "@step_up_acr"),
-        (r#"@step_up_acr("a  b")"#, "@step_up_acr"),
-        (r#"@step_up_acr("a\"b")"#, "@step_up_acr"),
-        (r#"@step_up_acr("a\nb")"#, "@step_up_acr"),
-        (r#"@step_up_acr("a a")"#, "@step_up_acr"),
-        (r#"@step_up_max_age("")"#, "@step_up_max_age"),
-        (r#"@step_up_max_age("0")"#, "@step_up_max_age"),
-        (r#"@step_up_max_age("5m")"#, "@step_up_max_age"),
-        (r#"@step_up_max_age("-1")"#, "@step_up_max_age"),
-    ] {
-        let (problem, text) = only(&with_policies(&forbid(bad)));
-        assert_eq!((problem.code, text.as_str()), ("policy.step_up", at), "{bad}: {problem:?}");
-        assert!(problem.help.is_some());
-    }
-    assert_eq!(problems(&with_policies(&forbid(r#"@step_up_acr("") @step_up_max_age("x")"#))).len(), 2);
-    let permit = "@id(\"a\") @step_up_max_age(\"300\") permit(principal, action, resource);";
-    let (problem, text) = only(&with_policies(permit));
-    assert_eq!((problem.code, text.as_str()), ("policy.step_up", "@step_up_max_age"));
-    let (problem, _) = only(&with_policies(&forbid(r#"@stepup_acr("a")"#)));
-    assert_eq!((problem.code, problem.help.as_deref()), ("policy.annotation", Some("did you mean `@step_up_acr`?")));
 }
 
 #[test]
@@ -278,12 +243,38 @@ fn routes_problems() {
     case("version = 1\n[[route]]\npath = \"/x\"\nresource = \"Order\"", "routes.id", "\"Order\"");
     case("version = 1\n[[route]]\npath = \"/{a}/{b}\"\nresource = \"Order\"", "routes.id", "\"Order\"");
     case("version = 1\n[[route]]\npath = \"/x/{a}\"\n[[route]]\npath = \"/x/{b}\"", "routes.ambiguous", "\"/x/{b}\"");
-    for header in
-        ["Accept", "a b", "", "authorization", "cookie", "spin-client-addr", "x-forwarded-for", "client-cert", "cedargate-principal"]
-    {
+    for header in [
+        "Accept",
+        "a b",
+        "",
+        "authorization",
+        "cookie",
+        "spin-client-addr",
+        "x-forwarded-for",
+        "client-cert",
+        "x-ssl-client-verify",
+        "cedargate-principal",
+    ] {
         case(&format!("version = 1\ncontext_headers = [\"{header}\"]"), "routes.header", &format!("\"{header}\""));
     }
     case("version = 1\ncontext_headers = [\"accept\", \"accept\"]", "routes.header", "\"accept\"");
+}
+
+#[test]
+fn policies_may_not_read_the_fields_of_a_terminator() {
+    let bundle = routes("version = 1\ncontext_headers = [\"accept\", \"x-edge-secret\"]");
+    let store = load(&bundle);
+    let found = |own: &[&str]| {
+        let mut report = Report::default();
+        store.check_headers(&bundle, own.iter().copied(), &mut report);
+        report.problems().into_iter().map(|problem| (problem.code, problem.span.clone().unwrap())).collect::<Vec<_>>()
+    };
+    assert!(found(&["x-cert", "x-edge-secret-2"]).is_empty());
+    for own in ["x-edge-secret", "X-Edge_Secret"] {
+        let [(code, span)] = &*found(&["x-cert", own]) else { panic!("not one problem") };
+        let text = std::str::from_utf8(bundle.get("policies/routes.toml").unwrap()).unwrap();
+        assert_eq!((*code, &text[span.clone()]), ("routes.header", "\"x-edge-secret\""));
+    }
 }
 
 #[test]

@@ -3,7 +3,9 @@
 
 pub mod client;
 pub mod gate;
+pub mod jwks_server;
 pub mod origin;
 pub mod pki;
 pub mod process;
+pub mod terminator;
 pub mod token;

@@ -4,7 +4,6 @@
 //! The root's certificate, key and revocation list are files (`tests/gate/private/make-certificates`), so that a gate that
 //! runs elsewhere can be sealed with them. Everything below the root is made when a test asks for it.
 
-use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
 use base64::Engine;
@@ -17,7 +16,6 @@ use rcgen::{
 };
 
 use super::client::Request;
-use super::gate::root;
 
 /// What the suite's terminator proves itself with.
 pub const SECRET: &str = "suite-terminator-secret-0123456789";
@@ -34,11 +32,6 @@ macro_rules! seconds {
     ($at:expr) => {
         (UNIX_EPOCH + Duration::from_secs($at.try_into().expect("a time after 1970"))).into()
     };
-}
-
-/// Where the certificate of the suite's root is.
-pub fn root_file() -> PathBuf {
-    root().join("tests/gate/keys/ca/suite-root.pem")
 }
 
 /// The one certificate of the suite's root that is signed with SHA-1, in DER.
@@ -266,6 +259,12 @@ impl Subject {
             algorithm => KeyPair::generate_for(algorithm).unwrap(),
         };
         Certified { der: self.params.signed_by(&key, &authority.issuer()).unwrap().der().to_vec(), key }
+    }
+
+    /// The certificate, issued by itself.
+    pub fn self_signed(&self) -> Certified {
+        let key = KeyPair::generate().unwrap();
+        Certified { der: self.params.self_signed(&key).unwrap().der().to_vec(), key }
     }
 
     /// The certificate for a public RSA key of 1024 bits.

@@ -29,7 +29,7 @@ pub enum Key {
 }
 
 impl Key {
-    fn pkcs8(self) -> &'static [u8] {
+    pub fn pkcs8(self) -> &'static [u8] {
         match self {
             Self::Ed => include_bytes!("../../gate/private/ed.pk8"),
             Self::Es256 => include_bytes!("../../gate/private/es256.pk8"),

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::mtls::{DAY, MACHINES, accepted, client, configured, gate, off, origin, present, principal, refused, suite};
+use super::mtls::{DAY, accepted, client, configured, gate, off, origin, present, principal, refused, suite};
 use super::support::client::Request;
 use super::support::gate::{Expect, NOW, Setup};
 use super::support::pki::{Form, SECRET, SECRET_FIELD, Subject};

@@ -18,7 +18,7 @@ CEDARGATE := $(TARGET)/debug/cedargate
 # The set-up found the C compiler for wasm; only builds for wasm may see it.
 wasm_cc := set -a; . "$(TARGET)/setup.env"; set +a;
 
-.PHONY: help setup setup-tests component cli up seal check test test-gate lint bench docs clean gate-is-named
+.PHONY: help setup setup-tests component cli up seal check test test-gate lint bench fuzz docs clean gate-is-named
 
 help: ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -73,6 +73,14 @@ lint: setup ## check format, dependencies and code
 bench: component ## measure, as ratios to a no-op component
 	@$(wasm_cc) cargo build --locked --release --manifest-path benches/noop/Cargo.toml --target wasm32-wasip2 --target-dir "$(TARGET)/noop"
 	@CEDARGATE_BASE="$(BASE)" CEDARGATE_NOOP="$(TARGET)/noop/wasm32-wasip2/release/noop.wasm" CARGO_PROFILE_DEV_OPT_LEVEL=3 cargo bench --locked --profile dev --bench gate -- $(ARGS)
+
+# RUSTC_BOOTSTRAP: coverage is counted with flags that stable rustc keeps for nightly. What was found is kept in fuzz/corpus/.
+fuzz: ## search a TARGET of fuzz/ for SECONDS (docs/testing.md)
+	@[ -f "fuzz/fuzz_targets/$(TARGET).rs" ] || { echo "make fuzz: say which target: make fuzz TARGET=token SECONDS=600; there are" $$(cd fuzz/seeds && echo *) >&2; exit 2; }
+	@command -v cargo-fuzz >/dev/null || cargo install --locked --version 0.13.2 cargo-fuzz
+	@mkdir -p "fuzz/corpus/$(TARGET)"
+	@RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer "$(or $(SANITIZER),none)" --target-dir "$(abspath $(or $(CARGO_TARGET_DIR),target))/fuzz" "$(TARGET)" \
+		"fuzz/corpus/$(TARGET)" "fuzz/seeds/$(TARGET)" -- -max_total_time=$(or $(SECONDS),600) -max_len=8192 -timeout=10 -rss_limit_mb=2048 $(ARGS)
 
 docs: cli ## write the generated pages of docs/ again
 	@"$(CEDARGATE)" reasons --format markdown >docs/reason-codes.md.new

@@ -144,6 +144,24 @@ pub const REVOCATION_KEPT_SECONDS: i64 = 86_400;
 /// Largest body the gate's own endpoints take, in bytes.
 pub const OWN_BODY_BYTES: usize = 16 * 1024;
 
+/// Longest status list token in bytes: a list of a million entries of one bit that cannot be compressed fits.
+pub const STATUS_TOKEN_BYTES: usize = 256 * 1024;
+/// Largest status list in bytes once unpacked: a million entries of 8 bits.
+pub const STATUS_LIST_BYTES: usize = 1024 * 1024;
+/// Most addresses in `status_lists` of one issuer.
+pub const STATUS_LISTS_CONFIGURED: usize = 16;
+/// Most status lists an instance keeps, and the most bytes of them together: bounds its memory.
+pub const STATUS_LISTS_KEPT: usize = 64;
+/// See [`STATUS_LISTS_KEPT`].
+pub const STATUS_LISTS_KEPT_BYTES: usize = 8 * 1024 * 1024;
+/// How long a status list is used at least and at most, in seconds, whatever its `ttl`: not fetched more than once a second,
+/// and an hour is how late a revocation may come into force.
+pub const STATUS_TTL_SECONDS: std::ops::RangeInclusive<i64> = 1..=3600;
+/// How long a status list without `ttl` is used, in seconds.
+pub const STATUS_TTL_DEFAULT_SECONDS: i64 = 300;
+/// How long a status list may take to come, in milliseconds: callers wait for it.
+pub const STATUS_TIMEOUT_MS: u64 = 3000;
+
 /// How often a change of a key in the store is tried again because others change it too.
 pub const STORE_TRIES: usize = 64;
 

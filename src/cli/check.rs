@@ -9,6 +9,7 @@ use super::{Exit, exit};
 use crate::bundle::Gate;
 use crate::host::Manifest;
 use crate::host::allowed::AllowedHosts;
+use crate::identity::Mtls;
 
 /// Where a project has its manifest.
 const MANIFEST: &str = "spin.toml";
@@ -71,6 +72,9 @@ pub fn run(args: &CheckArgs) -> miette::Result<Exit> {
             // The manifest beside them, where there is one: what it lacks shows only when the first token arrives.
             if let Ok(manifest) = Manifest::read(Path::new(MANIFEST)) {
                 output::stderr(&unreachable(&gate, &manifest.allowed(|name| std::env::var(name).ok()), MANIFEST));
+            }
+            for what in gate.mtls().into_iter().flat_map(Mtls::insecure) {
+                output::stderr(&format!("warning: keys/mtls.toml: {what}\n"));
             }
             output::stdout(&format!(
                 "ok: {}, {}{}, policy digest {}\n",

@@ -28,7 +28,8 @@ Every request that reaches the gate ends with exactly one of these codes, which 
 is ever renamed or used again for something else.
 
 The caller is told the *public code*, in the problem document of a denial, and a decision id: with that id an operator finds the record,
-and in it the code and what exactly was wrong. For a refused credential the public code is always `invalid_token`.
+and in it the code and what exactly was wrong. What a token was refused for is never told: the public code is always `invalid_token`, and for
+a certificate `invalid_certificate`. Of DPoP proofs the caller learns what RFC 9449 has it know: `invalid_dpop_proof`, `use_dpop_nonce`.
 
 The status is the one a caller with a verified identity gets. A `policy.…` denial of a request without any credential is answered with 401
 instead: say who you are.
@@ -109,7 +110,7 @@ fn advice(reason: Reason) -> (&'static str, &'static str) {
     const NOTHING: &str = "nothing";
     const NEW_TOKEN: &str = "get a new token and try again";
     match reason.code() {
-        "policy.permit" | "gate.health" => (NOTHING, NOTHING),
+        "policy.permit" | "gate.health" | "gate.metadata" => (NOTHING, NOTHING),
         "policy.forbid" => ("do not retry; ask whoever grants access", "see the determining policies and their reasons in the record"),
         "policy.no_permit" => (
             "check method and path; else ask whoever grants access",
@@ -118,6 +119,10 @@ fn advice(reason: Reason) -> (&'static str, &'static str) {
         "policy.insufficient_scope" => (
             "ask the issuer for a token with the scope that `www-authenticate` names",
             "if the client should have the scope, grant it at the issuer; else correct the route's scope",
+        ),
+        "policy.step_up" => (
+            "let the user log in again as `acr_values` and `max_age` of `www-authenticate` say, and try with the new token",
+            "nothing; if it repeats, see whether the issuer puts `acr` and `auth_time` into its tokens",
         ),
         "policy.error" => (
             "report it with the decision id",

@@ -54,6 +54,7 @@ pub(super) async fn handle(request: Request) -> Result<Response, ErrorCode> {
     let Some(gate) = sealed::gate() else {
         return Ok(refuse(&visit, None, "", &raw, Reason::SystemUnsealed.into()));
     };
+    sealed::warn_of_insecure(gate);
     let settings = match settings::current().await {
         Ok(settings) => settings,
         Err(detail) => return Ok(refuse(&visit, Some(gate), "", &raw, Denial::new(Reason::SystemConfiguration, detail))),

@@ -143,11 +143,8 @@ pub(super) async fn supply(gate: &'static Gate, need: Option<KeyNeed>, settings:
             Step::Use | Step::UseKnownMissing | Step::WaitForFetch | Step::Refuse => break,
         }
     }
-    let held = match entry.cache.borrow().usable(remote, now) {
-        Some(set) => Held::Set(Rc::clone(set)),
-        None => Held::Stale,
-    };
-    held
+    let cache = entry.cache.borrow();
+    cache.usable(remote, now).map_or(Held::Stale, |set| Held::Set(Rc::clone(set)))
 }
 
 /// Takes what other instances left in the store, once in the life of this one.
@@ -264,7 +261,11 @@ async fn others(entry: &Entry, store: &Store, mut attempt: Attempt, now: UnixTim
 async fn publish(remote: &Remote, store: &Store, set: Option<Vec<u8>>, now: UnixTime) {
     // What cannot be written is fetched by others in their turn.
     if let Some(set) = set {
-        let _ = store.set(&remote.set_key(), &set).await;
+        let there = store.get(&remote.set_key()).await.ok().flatten().and_then(|bytes| StoredSet::read(remote, &bytes, now));
+        // One that was fetched later, while this attempt took its time, is not undone.
+        if there.is_none_or(|there| there.fetched_at <= now) {
+            let _ = store.set(&remote.set_key(), &set).await;
+        }
     }
     let over = |current: Option<&[u8]>| {
         // Only one's own: the next may be under way already.
@@ -307,6 +308,9 @@ fn tell(entry: &Entry, problem: &str, now: UnixTime) {
         Some(until) => format!("the last set may be used for another {} seconds", until.0.saturating_sub(now.0)),
         None => "there is no set that may be used: its tokens are denied".to_owned(),
     };
-    let line = format!("cedargate: the keys of issuer `{}` were not fetched: {problem}; {left}\n", entry.remote.issuer());
+    let mut line = format!("cedargate: the keys of issuer `{}` were not fetched: {problem}; {left}", entry.remote.issuer());
+    // SECURITY: what the runtime says of a failure may quote the other side, which must not write lines of its own.
+    line.retain(|c| !c.is_control());
+    line.push('\n');
     let _ = std::io::stderr().lock().write_all(line.as_bytes());
 }

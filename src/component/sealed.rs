@@ -1,10 +1,11 @@
 //! The sealed gate: loaded once while sealing, then part of the module's memory for ever.
 
-use std::sync::OnceLock;
+use std::sync::{Once, OnceLock};
 
 use serde_json::json;
 
 use crate::bundle::{Bundle, Gate};
+use crate::identity::Mtls;
 
 // INVARIANT: written only by `initialize`, which sealing calls before the snapshot and which the sealed component no
 // longer exports. A running instance can only read it.
@@ -24,6 +25,18 @@ pub(super) fn initialize(files: Vec<(String, Vec<u8>)>) -> Result<String, String
     });
     GATE.set(gate).map_err(|_| "the component is sealed already".to_owned())?;
     Ok(summary.to_string())
+}
+
+/// Says on standard error, once in each instance, which checks the sealed configuration switches off.
+#[expect(clippy::print_stderr, reason = "standard output is for records")]
+pub(super) fn warn_of_insecure(gate: &Gate) {
+    // Sealing never serves a request, so that this is not done yet in the snapshot.
+    static TOLD: Once = Once::new();
+    TOLD.call_once(|| {
+        for what in gate.mtls().into_iter().flat_map(Mtls::insecure) {
+            eprintln!("warning: keys/mtls.toml: {what}");
+        }
+    });
 }
 
 /// The gate; `None` when the component was never sealed.

@@ -77,6 +77,7 @@ impl Store {
                 // SECURITY: a swap that has seen nothing overwrites whatever is there (Spin with SQLite), so two that see
                 // nothing at the same time must not both swap. Counting is atomic everywhere. The one whose turn it was may
                 // have ended before it wrote, so the turn comes round again.
+                // A key that counts must never be set: Spin's SQLite store panics on anything else than a number.
                 let turn = atomics::increment(&bucket, &format!("{key}/creators"), 1).map_err(|error| changing(&error))?;
                 if turn.rem_euclid(CREATORS) != 1 {
                     monotonic_clock::wait_for(WAIT_NS).await;
@@ -107,18 +108,6 @@ impl Store {
     pub(super) async fn remove(&self, key: &str) -> Result<(), String> {
         self.delete(&format!("{key}/creators")).await?;
         self.delete(key).await
-    }
-
-    /// Adds 1 to a key that counts and says what it is now: 1 the first time, and to nobody else. The cheapest claim there
-    /// is.
-    ///
-    /// A key that counts must be set and changed in no other way: one that holds anything else ends Spin's SQLite store for
-    /// the whole process.
-    ///
-    /// # Errors
-    /// Why the store cannot be changed.
-    pub(super) fn count(&self, key: &str) -> Result<i64, String> {
-        atomics::increment(&self.bucket()?, key, 1).map_err(|error| changing(&error))
     }
 
     fn bucket(&self) -> Result<Bucket, String> {

@@ -101,7 +101,7 @@ reasons! {
     JwtCertificateMissing = "jwt.certificate_missing", 401, "invalid_token", "the token is bound to a client certificate (RFC 8705, section 3) and the request has none";
     JwtCertificateMismatch = "jwt.certificate_mismatch", 401, "invalid_token", "the token is bound to another client certificate";
     JwtRevoked = "jwt.revoked", 401, "invalid_token", "the token, its session, its subject or its issuer was revoked";
-    JwtStatusInvalid = "jwt.status_invalid", 401, "invalid_token", "the `status` claim is malformed, or names a list the issuer's configuration does not allow";
+    JwtStatusInvalid = "jwt.status_invalid", 401, "invalid_token", "the `status` claim is malformed, missing where the issuer requires it, or names a list the issuer's configuration does not allow or a place the list does not have";
     JwtStatusRevoked = "jwt.status_revoked", 401, "invalid_token", "the token's status list says that it is invalid or suspended";
 
     DpopProofMissing = "dpop.proof_missing", 401, "invalid_dpop_proof", "`Authorization: DPoP` without a `DPoP` proof";

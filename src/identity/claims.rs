@@ -3,7 +3,7 @@
 use super::issuers::{ClaimPaths, Issuer};
 use super::json::{Json, Object};
 use super::jwt::Token;
-use super::{TokenIdentity, binding, text};
+use super::{TokenIdentity, binding, status, text};
 use crate::decision::{Denial, Reason, UnixTime};
 use crate::limits;
 
@@ -53,7 +53,7 @@ pub(super) fn identity(issuer: &Issuer, token: &Token<'_>, key_id: Option<&str>,
         email: email(claims)?,
         session_id: short(claims, "sid", limits::SHORT_CLAIM_BYTES)?,
         confirmation: binding::confirmation(claims)?,
-        status: None,
+        status: status::of_token(issuer, claims)?,
     })
 }
 

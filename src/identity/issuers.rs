@@ -144,10 +144,7 @@ impl Issuers {
 
     /// Whose fetched keys a token needs; `None` when a sealed key will do, or the issuer has no others.
     pub(super) fn key_need(&self, token: &Token<'_>) -> Option<KeyNeed> {
-        let issuer = self.issuer_of(token).ok()?;
-        issuer.remote.as_ref()?;
-        let sealed = token.kid.is_some() && issuer.keys.iter().any(|key| key.kid == token.kid);
-        (!sealed).then(|| KeyNeed { issuer: issuer.name.clone(), kid: token.kid.clone() })
+        self.issuer_of(token).ok()?.key_need(token)
     }
 
     /// Verifies a token: issuer, algorithm, type, key, signature, claims.
@@ -157,11 +154,8 @@ impl Issuers {
     pub(super) fn verify(&self, token: &Token<'_>, supply: Supply<'_>, now: UnixTime) -> Result<(&Issuer, TokenIdentity), Denial> {
         let issuer = self.issuer_of(token)?;
         issuer.allows(token)?;
-        let key = issuer.key_for(token, supply)?;
         // SECURITY: nothing of the claims but `iss` is looked at before this line, and `iss` only to find the key.
-        if !key.verify(token.algorithm, token.signing_input.as_bytes(), &token.signature) {
-            return Err(Denial::new(Reason::JwtSignatureInvalid, issuer.about(token)));
-        }
+        let key = issuer.signing_key(token, supply)?;
         let identity = claims::identity(issuer, token, key.kid.as_deref(), now)?;
         Ok((issuer, identity))
     }
@@ -175,6 +169,11 @@ impl Issuers {
         Ok(identity.into())
     }
 
+    /// The issuer of this name in `keys/issuers.toml`.
+    pub(super) fn named(&self, name: &str) -> Option<&Issuer> {
+        self.by_iss.values().find(|issuer| issuer.name == name)
+    }
+
     fn issuer_of(&self, token: &Token<'_>) -> Result<&Issuer, Denial> {
         let iss = token.claims.get("iss").and_then(|iss| iss.as_str()).ok_or(Reason::JwtIssuerMissing)?;
         self.by_iss.get(iss).ok_or_else(|| Denial::new(Reason::JwtIssuerUnknown, format!("`iss` is `{}`", text::shown(iss))))
@@ -182,6 +181,22 @@ impl Issuers {
 }
 
 impl Issuer {
+    /// Whether a token of this issuer needs its fetched keys.
+    pub(super) fn key_need(&self, token: &Token<'_>) -> Option<KeyNeed> {
+        self.remote.as_ref()?;
+        let sealed = token.kid.is_some() && self.keys.iter().any(|key| key.kid == token.kid);
+        (!sealed).then(|| KeyNeed { issuer: self.name.clone(), kid: token.kid.clone() })
+    }
+
+    /// The key that signed a token. A signature that does not verify is refused.
+    pub(super) fn signing_key<'k>(&'k self, token: &Token<'_>, supply: Supply<'k>) -> Result<&'k Key, Denial> {
+        let key = self.key_for(token, supply)?;
+        match key.verify(token.algorithm, token.signing_input.as_bytes(), &token.signature) {
+            true => Ok(key),
+            false => Err(Denial::new(Reason::JwtSignatureInvalid, self.about(token))),
+        }
+    }
+
     /// What a denial says of a token, for the record.
     fn about(&self, token: &Token<'_>) -> String {
         let kid = token.kid.as_deref().map_or("no `kid`".to_owned(), |kid| format!("`kid` `{}`", text::shown(kid)));

@@ -32,7 +32,12 @@ pub(super) struct Token<'a> {
 impl<'a> Token<'a> {
     /// Takes a compact token apart, cheapest checks first.
     pub(super) fn parse(token: &'a str) -> Result<Self, Denial> {
-        if token.len() > limits::TOKEN_BYTES {
+        Self::parse_within(token, limits::TOKEN_BYTES)
+    }
+
+    /// The same for what is no access token and may have `most` bytes.
+    pub(super) fn parse_within(token: &'a str, most: usize) -> Result<Self, Denial> {
+        if token.len() > most {
             return Err(Denial::new(Reason::JwtTooLarge, format!("the token has {} bytes", token.len())));
         }
         let [header, payload, signature] = parts(token)?;

@@ -41,7 +41,7 @@ pub use issuers::Issuers;
 pub use mtls::{Chain, Mtls};
 pub use remote::{Attempt, Cache, KeySet, Remote, Source, Step, StoredSet, Supply};
 pub use revocation::{Entry, Lookup, Order, Target};
-pub use status::StatusReference;
+pub use status::{PresentedList, StatusList, StatusReference};
 pub use url::Url;
 
 /// Who is asking.

@@ -16,7 +16,7 @@ fn members(object: &serde_json::Value) -> Vec<String> {
 #[test]
 fn without_a_credential_the_answer_is_401_without_an_error_code() {
     let answer = gate().check("anonymous", &Request::get(PATH), &Expect::denied(401));
-    let challenge = answer.response.header("www-authenticate").unwrap();
+    let challenge = answer.response.challenge("Bearer").unwrap();
     assert!(challenge.starts_with(r#"Bearer realm="cedargate", resource_metadata=""#), "{challenge}");
     assert_eq!(answer.response.code(), "unauthenticated");
 }
@@ -57,7 +57,7 @@ fn a_missing_scope_is_named() {
     let put = |token: &Token| Request::new("PUT", PATH).bearer(&token.make()).body("{}");
     gate().check("control", &put(&writer.clone().scope("documents.write")), &Expect::allowed());
     let answer = gate().check("no scope", &put(&writer), &Expect::refused(403, "policy.insufficient_scope"));
-    let challenge = answer.response.header("www-authenticate").unwrap();
+    let challenge = answer.response.challenge("Bearer").unwrap();
     let expected = r#"Bearer realm="cedargate", error="insufficient_scope", scope="documents.write", resource_metadata=""#;
     assert!(challenge.starts_with(expected), "{challenge}");
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::support::client::Request;
 use super::support::gate::{Expect, Gate, NOW, Setup, bundle, gate};
 use super::support::origin::Origin;
-use super::support::token::{Key, Proof, Token, WALLET_ISS, public_jwk, sha256, thumbprint};
+use super::support::token::{Key, Proof, Token, public_jwk, sha256, thumbprint};
 
 const PATH: &str = "/api/documents/1";
 const URL: &str = "https://api.example.com/api/documents/1";
@@ -54,8 +54,6 @@ fn a_bound_token_with_its_proof_passes() {
         let token = unbound().bound_to(&thumbprint(&public_jwk(alg, key))).make();
         gate().check(alg, &ask(&token, &proof(&token).signed(alg, key).make()), &Expect::allowed());
     }
-    let wallet = unbound().of(WALLET_ISS).bound_to(&thumbprint(&public_jwk("EdDSA", Key::Stranger))).make();
-    gate().check("of an issuer that asks for it", &ask(&wallet, &proof(&wallet).make()), &Expect::allowed());
     // The URL in other words, and what the gate itself sees.
     for url in [
         "HTTPS://API.example.com:443/api/documents/%31",

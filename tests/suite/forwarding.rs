@@ -31,8 +31,7 @@ fn identity_headers_are_inserted_never_passed_through() {
         "cedargate-policy-digest",
         "cedargate-anything",
         // Not `client-cert`: in that field the suite's terminator speaks, and who is not the terminator is refused.
-        "client_cert",
-        "client_cert_chain",
+        "ssl_client_cert",
         "x-forwarded-client-cert",
         "spin-app-name",
         "forwarded",

@@ -3,6 +3,7 @@
 mod support;
 
 mod binding;
+mod both;
 mod command;
 mod concurrency;
 mod credentials;
@@ -18,8 +19,10 @@ mod metadata;
 mod mtls;
 mod protocols;
 mod records;
+mod revocation;
 mod rotation;
 mod sealing;
+mod status;
 mod stepup;
 mod streaming;
 mod terminators;

@@ -129,6 +129,11 @@ fn good_tokens_never_fail_while_a_usable_set_exists() {
         server().set(&path, behaviour);
         // Past its freshness, and past the interval.
         gate.set_now(NOW + 301 * (n as i64 + 1));
+        gate.check(what, &request(&gate, name, "a", Key::Ed), &Expect::allowed());
+        if what == "no answer" {
+            server().wait(&path, n + 2);
+            assert_eq!(told(&diagnostics, name).len(), n, "the request did not wait for the attempt, which is still under way");
+        }
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {

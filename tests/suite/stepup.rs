@@ -55,7 +55,7 @@ fn a_login_that_is_too_long_ago_is_asked_for_again() {
     for (name, ago) in [("a second longer", Some(901)), ("nobody knows when", None)] {
         let answer = gate.check(name, &refund(&admin(ago)), &step_up);
         assert_eq!(answer.response.code(), "insufficient_user_authentication");
-        let challenge = answer.response.header("www-authenticate").unwrap();
+        let challenge = answer.response.challenge("Bearer").unwrap();
         let metadata = "http://api.example.com/.well-known/oauth-protected-resource";
         assert_eq!(challenge, format!(r#"{CHALLENGE}, max_age="900", resource_metadata="{metadata}""#));
         answer.with_record(|record| {
@@ -77,7 +77,7 @@ fn who_may_not_anyway_is_not_sent_to_log_in() {
     gate.check("suspended", &mallory, &Expect::refused(403, "policy.forbid"));
     let anonymous = gate.check("anonymous", &Request::new("POST", REFUND).body("{}"), &Expect::refused(401, "policy.forbid"));
     assert_eq!(anonymous.response.code(), "unauthenticated");
-    let challenge = anonymous.response.header("www-authenticate").unwrap();
+    let challenge = anonymous.response.challenge("Bearer").unwrap();
     assert!(!challenge.contains("error") && !challenge.contains("max_age"), "{challenge}");
 }
 
@@ -96,7 +96,7 @@ fn several_rules_are_asked_for_at_once() {
         ("long ago", delete(json!("urn:example:mfa"), Some(400)), r#"needed", max_age="300","#),
     ] {
         let answer = gate.check(name, &request, &Expect::refused(401, "policy.step_up"));
-        let challenge = answer.response.header("www-authenticate").unwrap();
+        let challenge = answer.response.challenge("Bearer").unwrap();
         assert!(challenge.starts_with(CHALLENGE) && challenge.contains(asked), "{name}: {challenge}");
     }
 }

@@ -21,7 +21,7 @@ fn ask(token: &str) -> Request {
 fn refused(name: &str, token: &str, reason: &'static str) {
     let answer = gate().check(name, &ask(token), &Expect::refused(401, reason));
     assert_eq!(answer.response.code(), "invalid_token", "{name}");
-    let challenge = answer.response.header("www-authenticate").unwrap();
+    let challenge = answer.response.challenge("Bearer").unwrap();
     assert!(challenge.starts_with(r#"Bearer realm="cedargate", error="invalid_token", resource_metadata=""#), "{name}: {challenge}");
 }
 

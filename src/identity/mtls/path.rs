@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime as PkiTime};
 use webpki::{
-    CertRevocationList, EndEntityCert, Error, ExpirationPolicy, KeyUsage, RevocationCheckDepth, RevocationOptions,
+    Cert, CertRevocationList, EndEntityCert, Error, ExpirationPolicy, KeyUsage, RevocationCheckDepth, RevocationOptions,
     RevocationOptionsBuilder, UnknownStatusPolicy, VerifiedPath, ring,
 };
 
@@ -83,6 +83,15 @@ fn beyond(mtls: &Mtls, leaf: &Leaf<'_>, path: &VerifiedPath<'_>, time: PkiTime) 
     let count = path.intermediate_certificates().count();
     if root.path_length.is_some_and(|most| u32::try_from(count).is_ok_and(|count| count > most)) {
         return Err(Error::PathLenConstraintViolated);
+    }
+    // SECURITY: webpki asks one CRL for each certificate, the first that may speak for it. A certificate that does not say at
+    // which distribution point it is listed could stand in another part; what any CRL of its issuer lists is revoked.
+    let end: &Cert<'_> = path.end_entity();
+    let lists = |crl: &CertRevocationList<'_>, certificate: &Cert<'_>| {
+        crl.issuer() == certificate.issuer() && !matches!(crl.find_serial(certificate.serial()), Ok(None))
+    };
+    if std::iter::once(end).chain(path.intermediate_certificates()).any(|certificate| mtls.crls.iter().any(|crl| lists(crl, certificate))) {
+        return Err(Error::CertRevoked);
     }
     let mut constrains_email = root.constrains_email;
     for intermediate in path.intermediate_certificates() {

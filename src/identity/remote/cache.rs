@@ -64,16 +64,14 @@ impl Cache {
         let Some(held) = self.held(remote, now) else {
             return if in_flight || may_ask { Step::WaitForFetch } else { Step::Refuse };
         };
-        if let Some(kid) = kid.filter(|kid| !held.set.has(kid)) {
-            if !held.knows_missing(kid, now) {
-                return if in_flight || may_ask { Step::WaitForFetch } else { Step::UseKnownMissing };
-            }
+        let missing = kid.filter(|kid| !held.set.has(kid));
+        if (in_flight || may_ask) && missing.is_some_and(|kid| !held.knows_missing(kid, now)) {
+            return Step::WaitForFetch;
         }
-        let fresh = now < held.fresh_until;
-        match kid.is_some_and(|kid| !held.set.has(kid)) {
-            _ if !fresh && may_ask && !in_flight => Step::UseAndRefresh,
-            true => Step::UseKnownMissing,
-            false => Step::Use,
+        match missing {
+            _ if now >= held.fresh_until && may_ask && !in_flight => Step::UseAndRefresh,
+            Some(_) => Step::UseKnownMissing,
+            None => Step::Use,
         }
     }
 

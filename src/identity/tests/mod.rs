@@ -11,6 +11,7 @@ mod random;
 mod reasons;
 mod remote;
 mod revocation;
+mod status;
 mod support;
 mod vectors;
 

@@ -152,6 +152,7 @@ fn cases() -> Vec<(&'static str, String, Reason)> {
         ("`jti` is a number", body(json!({ "jti": 1 })), Reason::JwtClaimInvalid),
         ("`auth_time` is a string", body(json!({ "auth_time": "1" })), Reason::JwtClaimInvalid),
         ("`amr` is a string", body(json!({ "amr": "pwd" })), Reason::JwtClaimInvalid),
+        ("a status of a mechanism that is not known", body(json!({ "status": { "x": {} } })), Reason::JwtStatusInvalid),
         ("`cnf` is a string", body(json!({ "cnf": "x" })), Reason::JwtConfirmationInvalid),
         ("`cnf` is empty", body(json!({ "cnf": {} })), Reason::JwtConfirmationInvalid),
         ("many groups", body(json!({ "groups": many(limits::GROUPS + 1) })), Reason::JwtTooManyGroups),

@@ -103,6 +103,15 @@ impl Response {
         self.headers.iter().filter(|(n, _)| n == name).map(|(_, v)| v.as_str()).collect()
     }
 
+    /// The challenge of a scheme; a response has one of each at most.
+    pub fn challenge(&self, scheme: &str) -> Option<&str> {
+        let of_scheme = |value: &&str| value.split(' ').next() == Some(scheme);
+        let mut challenges = self.all("www-authenticate").into_iter().filter(of_scheme);
+        let first = challenges.next();
+        assert!(challenges.next().is_none(), "two challenges of `{scheme}` in {self:?}");
+        first
+    }
+
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }

@@ -249,7 +249,7 @@ impl Expect {
     }
 
     /// Denied with this status and reason.
-    pub fn refused(status: u16, reason: &'static str) -> Self {
+    pub const fn refused(status: u16, reason: &'static str) -> Self {
         Self { status, reason: Some(reason) }
     }
 }

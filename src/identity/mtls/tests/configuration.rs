@@ -67,6 +67,19 @@ fn every_key_can_be_given() {
 }
 
 #[test]
+fn the_example_in_the_documentation_is_valid() {
+    let documentation = include_str!("../../../../docs/configuration.md");
+    let section = documentation.split_once("## Client certificates\n").unwrap().1;
+    let example =
+        section.lines().skip_while(|line| !line.starts_with("    ")).take_while(|line| line.is_empty() || line.starts_with("    "));
+    let example: String = example.map(|line| format!("{}\n", line.trim_start())).collect();
+    let root = Ca::root("root");
+    let (file, crl) = (pem("CERTIFICATE", &[&root.der]), root.crl(&[], |_| {}));
+    let mtls = load(&bundle(&example, &[("ca/corp-root.pem", file.as_bytes()), ("crl/corp.crl", &crl)])).unwrap();
+    assert_eq!(verify(&mtls, &[&root.leaf(|_| {})]).unwrap().principal, ID);
+}
+
+#[test]
 fn what_is_not_toml_or_lacks_a_key_is_told() {
     assert_eq!(of("version = ")[0].0, "mtls.syntax");
     assert_eq!(problems("\u{0}", &[])[0].code, "mtls.syntax");

@@ -6,6 +6,11 @@ use crate::decision::Reason;
 use crate::identity::mtls::Mtls;
 use crate::limits;
 
+/// A chain of one certificate.
+fn one(der: &[u8]) -> [Vec<u8>; 1] {
+    [der.to_vec()]
+}
+
 /// A gate for each form, with the fields that carry a chain in it.
 fn forms(root: &Ca, chain: &[&[u8]]) -> Vec<(Mtls, Vec<(&'static str, String)>)> {
     let trust = |top: &str| trusting(&toml(top, "trust_domains = [\"example.org\"]"), &[&root.der]);
@@ -219,9 +224,9 @@ fn escaped_pem_is_read_strictly_and_plus_is_no_space() {
         escaped(&text, "").to_lowercase().replace("-----begin%20certificate", "-----BEGIN%20CERTIFICATE"),
     ] {
         if value.contains("END") {
-            assert_eq!(chain(arrive(&nginx, &[("ssl-client-cert", &value)])), [der.clone()]);
-            assert_eq!(chain(arrive(&alb, &[("x-amzn-mtls-clientcert", &value)])), [der.clone()]);
-            assert_eq!(chain(arrive(&leaf_only, &[("x-amzn-mtls-clientcert-leaf", &value)])), [der.clone()]);
+            assert_eq!(chain(arrive(&nginx, &[("ssl-client-cert", &value)])), one(&der));
+            assert_eq!(chain(arrive(&alb, &[("x-amzn-mtls-clientcert", &value)])), one(&der));
+            assert_eq!(chain(arrive(&leaf_only, &[("x-amzn-mtls-clientcert-leaf", &value)])), one(&der));
         }
     }
     for (what, changed) in [
@@ -229,7 +234,7 @@ fn escaped_pem_is_read_strictly_and_plus_is_no_space() {
         ("with carriage returns", text.replace('\n', "\r\n")),
         ("in one line", format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", base64(&der))),
     ] {
-        assert_eq!(chain(arrive(&nginx, &[("ssl-client-cert", &escaped(&changed, ""))])), [der.clone()], "{what}");
+        assert_eq!(chain(arrive(&nginx, &[("ssl-client-cert", &escaped(&changed, ""))])), one(&der), "{what}");
     }
     let twice = format!("{text}{text}");
     assert_eq!(chain(arrive(&alb, &[("x-amzn-mtls-clientcert", &escaped(&twice, "+/="))])).len(), 2);
@@ -316,7 +321,7 @@ fn chains_are_bounded() {
     assert_eq!(chain(read(&sequence(most), &[]))[0].len(), most);
     assert_eq!(refused(read(&sequence(most + 1), &[])), Reason::MtlsTooLarge);
     assert_eq!(refused(read(&sequence(most + 1000), &[])), Reason::MtlsTooLarge);
-    let short: Vec<_> = (1..limits::CHAIN_CERTIFICATES).map(|index| sequence(index)).collect();
+    let short: Vec<_> = (1..limits::CHAIN_CERTIFICATES).map(sequence).collect();
     assert_eq!(chain(read(&sequence(100), &short)).len(), limits::CHAIN_CERTIFICATES);
     assert_eq!(refused(read(&sequence(100), &[&short[..], &[sequence(99)]].concat())), Reason::MtlsTooLarge);
     let three: Vec<_> = (1..=3).map(|index| sequence(most - index)).collect();

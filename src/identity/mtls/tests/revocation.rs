@@ -81,9 +81,9 @@ fn a_crl_can_be_required() {
     let (root, middle) = (world.root.crl(&[], |_| {}), world.middle.crl(&[], |_| {}));
     let required = "require_crl = true";
     assert_eq!(world.verdict(&world.gate(required, &[root.clone(), middle.clone()]).unwrap()), Ok(()));
-    for crls in [&[root.clone()][..], &[middle.clone()]] {
-        assert_eq!(world.verdict(&world.gate(required, crls).unwrap()), Err(Reason::MtlsCrlMissing));
-        assert_eq!(world.verdict(&world.gate("", crls).unwrap()), Ok(()));
+    for crls in [[root], [middle]] {
+        assert_eq!(world.verdict(&world.gate(required, &crls).unwrap()), Err(Reason::MtlsCrlMissing));
+        assert_eq!(world.verdict(&world.gate("", &crls).unwrap()), Ok(()));
     }
     // One that would refuse everybody is a mistake.
     assert_eq!(world.gate(required, &[]).unwrap_err(), ["mtls.value"]);
@@ -100,19 +100,23 @@ fn a_crl_somebody_else_signed_denies() {
 #[test]
 fn two_crls_do_not_speak_for_the_same_certificates() {
     let world = world();
-    let part = |uri: &str| {
+    let listing = |uri: &str, serials: &[&[u8]]| {
         let uris = vec![uri.to_owned()];
-        world.middle.crl(&[], |crl| {
+        world.middle.crl(serials, |crl| {
             crl.issuing_distribution_point =
                 Some(CrlIssuingDistributionPoint { distribution_point: CrlDistributionPoint { uris }, scope: None });
         })
     };
+    let part = |uri: &str| listing(uri, &[]);
     let (old, new) = (world.middle.crl(&[], |_| {}), world.middle.crl(&[LEAF], |_| {}));
     // webpki would ask the first alone.
     assert_eq!(world.gate("", &[old.clone(), new]).unwrap_err(), ["mtls.duplicate"]);
     assert_eq!(world.gate("", &[old, part("http://a.test/1")]).unwrap_err(), ["mtls.duplicate"]);
     assert_eq!(world.gate("", &[part("http://a.test/1"), part("http://a.test/1")]).unwrap_err(), ["mtls.duplicate"]);
-    assert!(world.gate("", &[part("http://a.test/1"), part("http://a.test/2")]).is_ok());
+    let parts = |serials: &[&[u8]]| world.gate("", &[part("http://a.test/1"), listing("http://a.test/2", serials)]).unwrap();
+    assert_eq!(world.verdict(&parts(&[])), Ok(()));
+    // The certificate does not say in which part it would be listed: all count, not the first.
+    assert_eq!(world.verdict(&parts(&[LEAF])), Err(Reason::MtlsRevoked));
 }
 
 #[test]

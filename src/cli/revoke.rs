@@ -24,13 +24,13 @@ const PATH: &str = "/.well-known/cedargate/revocations";
 
 const EXAMPLES: &str = r"
 cedargate revoke --gate https://gate.example --token stolen.jwt
-    one token, for as long as it would have been valid; your own is in CEDARGATE_TOKEN
+    one token, while it is valid; your own is in CEDARGATE_TOKEN
 cedargate revoke --gate https://gate.example --issuer corp --subject alice
     everything alice has; with --issued-before a new login works
 cedargate revoke --gate https://gate.example --certificate laptop.pem
     one client certificate, until it expires
-cedargate revoke --gate https://gate.example --issuer corp --subject alice --undo
-    let alice in again";
+cedargate revoke --gate https://gate.example --issuer corp --undo
+    the revocation of a whole issuer, taken back";
 
 /// Cut a caller off at a running gate, or take that back
 ///

@@ -17,6 +17,7 @@ use super::output::{Format, visible};
 use super::{Exit, exit, output, time};
 use crate::bundle::Digest;
 use crate::decision::UnixTime;
+use crate::identity::serial_text;
 
 /// The variable with the caller's own token, where no file is named.
 const TOKEN: &str = "CEDARGATE_TOKEN";
@@ -168,7 +169,7 @@ fn of_certificate(path: &Path) -> miette::Result<(Value, UnixTime)> {
     let serial: String = certificate.raw_serial().iter().map(|byte| format!("{byte:02x}")).collect();
     let target = json!({
         "issuer_digest": Digest::of(certificate.issuer().as_raw()).to_string(),
-        "serial": serial.trim_start_matches('0'),
+        "serial": serial_text(&serial),
     });
     Ok((target, UnixTime(certificate.validity().not_after.timestamp())))
 }

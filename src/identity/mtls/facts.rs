@@ -8,7 +8,7 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use super::{Anchor, name, spiffe};
 use crate::bundle::Digest;
 use crate::decision::{Denial, Reason, UnixTime};
-use crate::identity::{CertificateIdentity, NameKind, pem, text};
+use crate::identity::{CertificateIdentity, NameKind, pem, serial_text, text};
 use crate::limits;
 
 /// The client's certificate, parsed and not believed.
@@ -161,10 +161,7 @@ impl<'a> Leaf<'a> {
             return Err(invalid("the serial number is not positive, or too long"));
         }
         let digits: String = raw.iter().map(|byte| format!("{byte:02x}")).collect();
-        match digits.trim_start_matches('0') {
-            "" => Ok("0".to_owned()),
-            digits => Ok(digits.to_owned()),
-        }
+        Ok(serial_text(&digits))
     }
 }
 

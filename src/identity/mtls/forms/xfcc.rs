@@ -5,6 +5,9 @@
 //! terminator that proved itself; all before it may have been written by the client. A client that leaves a quote open in
 //! its own element turns the terminator's inside out, and then the text after the terminator's first quote, which is a
 //! certificate or a name, stands where only `;`, `,` or the end may: the whole field is refused.
+//!
+//! SECURITY: Envoy writes the names of `URI` and `DNS` as they stand in the client's certificate, without quotes, so one with a
+//! comma looks like a further element. Where names are told, only the last element may hold them.
 
 use super::escaped::{pem, percent_decoded};
 use super::{Bag, assemble, malformed};
@@ -18,12 +21,16 @@ struct Element {
     cert: Option<String>,
     chain: Option<String>,
     subject: Option<String>,
+    /// Whether it tells alternative names.
+    names: bool,
 }
 
 impl Element {
     fn add(&mut self, key: &str, value: String) -> Result<(), Denial> {
         // Envoy: keys without case. `By`, `URI` and `DNS` come once for each name; nothing is read from them.
-        let place = match key.to_ascii_lowercase().as_str() {
+        let key = key.to_ascii_lowercase();
+        self.names |= matches!(key.as_str(), "uri" | "dns");
+        let place = match key.as_str() {
             "hash" => &mut self.hash,
             "cert" => &mut self.cert,
             "chain" => &mut self.chain,
@@ -38,7 +45,7 @@ impl Element {
 }
 
 pub(super) fn read(text: &str) -> Result<Vec<Vec<u8>>, Denial> {
-    let Element { hash, cert, chain, subject: _ } = last(text)?;
+    let Element { hash, cert, chain, subject: _, names: _ } = last(text)?;
     let mut certificate = Bag::default();
     if let Some(cert) = &cert {
         pem(&percent_decoded(cert)?, &mut certificate)?;
@@ -82,6 +89,7 @@ fn last(text: &str) -> Result<Element, Denial> {
         match following.next() {
             None => return Ok(element),
             Some(';') => {}
+            Some(',') if element.names => return Err(malformed("an element with `URI` or `DNS` is not the last one")),
             Some(',') => element = Element::default(),
             Some(_) => return Err(malformed("something after a quoted value")),
         }

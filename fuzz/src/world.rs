@@ -120,7 +120,9 @@ pub(crate) fn ask(gate: &Gate, fields: &[(&str, &[u8])]) -> Option<Decision> {
     for value in fields.iter().filter_map(|(_, value)| std::str::from_utf8(value).ok()) {
         // The whole of it, with and without its scheme, and its signature. Headers are no secret: many tokens have the same.
         let last = |separator| value.rsplit(separator).next().unwrap_or_default();
-        for secret in [value, last(' '), last('.')].into_iter().filter(|part| part.len() >= 40) {
+        // Our own sentences have spaces: a caller who sends one of them is told nothing new.
+        let token68 = |part: &&str| part.len() >= 40 && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte));
+        for secret in [value, last(' '), last('.')].into_iter().filter(token68) {
             assert!(!details.iter().any(|detail| detail.contains(secret)), "a record would show {secret}: {details:?}");
         }
     }

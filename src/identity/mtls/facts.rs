@@ -244,6 +244,20 @@ fn mailbox(name: &str) -> Option<(&str, &str)> {
     (good && is_host(domain)).then_some((local, domain))
 }
 
+/// Whether no URI or DNS name of a certificate has a character that ends something in `x-forwarded-client-cert`. `false` also
+/// for what cannot be read.
+pub(super) fn has_plain_names(der: &[u8]) -> bool {
+    let Some(certificate) = parse(der) else { return false };
+    let Ok(extension) = certificate.subject_alternative_name() else { return false };
+    extension.is_none_or(|extension| {
+        extension.value.general_names.iter().all(|name| match name {
+            GeneralName::URI(text) | GeneralName::DNSName(text) => !text.contains([',', ';', '"']),
+            GeneralName::Invalid(..) => false,
+            _ => true,
+        })
+    })
+}
+
 /// Whether a certificate's name constraints speak of e-mail addresses. `None` when they cannot be read.
 pub(super) fn constrains_email(certificate: &X509Certificate<'_>) -> Option<bool> {
     let Some(found) = certificate.name_constraints().ok()? else { return Some(false) };

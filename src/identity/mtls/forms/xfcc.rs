@@ -7,8 +7,10 @@
 //! certificate or a name, stands where only `;`, `,` or the end may: the whole field is refused.
 //!
 //! SECURITY: Envoy writes the names of `URI` and `DNS` as they stand in the client's certificate, without quotes, so one with a
-//! comma looks like a further element. Where names are told, only the last element may hold them.
+//! comma looks like a further element. An element that tells names and is not the last must therefore hold the certificate
+//! they are of, and no name in that may have a character that ends anything here.
 
+use super::super::facts;
 use super::escaped::{pem, percent_decoded};
 use super::{Bag, assemble, malformed};
 use crate::bundle::Digest;
@@ -41,6 +43,20 @@ impl Element {
             None => Ok(()),
             Some(_) => Err(malformed("a key occurs twice in the last element")),
         }
+    }
+}
+
+impl Element {
+    /// Whether it is certain that the comma after it was the terminator's, and not in a name of the client's certificate.
+    fn ends_here(&self) -> bool {
+        let plain = |text: &String| {
+            let mut bag = Bag::default();
+            let read = percent_decoded(text).and_then(|text| pem(&text, &mut bag));
+            read.is_ok() && bag.certificates.first().is_some_and(|leaf| facts::has_plain_names(leaf))
+        };
+        // Both, where both are there: a name with a semicolon could have added one of them.
+        let mut told = self.cert.iter().chain(&self.chain).peekable();
+        !self.names || (told.peek().is_some() && told.all(plain))
     }
 }
 
@@ -89,7 +105,9 @@ fn last(text: &str) -> Result<Element, Denial> {
         match following.next() {
             None => return Ok(element),
             Some(';') => {}
-            Some(',') if element.names => return Err(malformed("an element with `URI` or `DNS` is not the last one")),
+            Some(',') if !element.ends_here() => {
+                return Err(malformed("an element that is not the last one tells `URI` or `DNS`, which may have ended it early"));
+            }
             Some(',') => element = Element::default(),
             Some(_) => return Err(malformed("something after a quoted value")),
         }

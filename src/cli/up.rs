@@ -136,7 +136,7 @@ async fn serve(args: UpArgs) -> miette::Result<Exit> {
     }
     let app = manifest.resolve(&variables, environment).map_err(|error| miette!("{error}"))?;
     let manifest = args.from.display().to_string();
-    let warnings = gate.map(|gate| unreachable(&gate, &app.allowed, &manifest) + &insecure(&gate)).unwrap_or_default();
+    let warnings = gate.map(|gate| [unreachable(&gate, &app.allowed, &manifest), insecure(&gate)].concat()).unwrap_or_default();
     let origin = app.variables.get(ORIGIN).cloned().unwrap_or_default();
 
     let tls = match (&args.tls_cert, &args.tls_key) {

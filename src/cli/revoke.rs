@@ -23,14 +23,12 @@ const TOKEN: &str = "CEDARGATE_TOKEN";
 const PATH: &str = "/.well-known/cedargate/revocations";
 
 const EXAMPLES: &str = r"
-cedargate revoke --gate https://api.example.com --token-file admin.jwt --token stolen.jwt
-    one token, for as long as it would have been valid
-cedargate revoke --gate https://api.example.com --token-file admin.jwt --issuer corp --subject alice --issued-before 2026-03-01T09:30:00Z
-    everything alice got before that moment; a new login works
-cedargate revoke --gate https://api.example.com --token-file admin.jwt --certificate laptop.pem --reason 'laptop lost'
-    one client certificate, until it expires
-cedargate revoke --gate https://api.example.com --token-file admin.jwt --issuer corp --subject alice --undo
-    let alice in again";
+cedargate revoke --gate https://api.example.com --token stolen.jwt
+    one token, for as long as it would have been valid; CEDARGATE_TOKEN holds your own
+cedargate revoke --gate https://api.example.com --issuer corp --subject alice
+    everything of alice's; with --issued-before a new login works, and --undo lets her in again
+cedargate revoke --gate https://api.example.com --certificate laptop.pem
+    one client certificate, until it expires";
 
 /// Cut a caller off at a running gate, or take that back
 ///

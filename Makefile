@@ -80,7 +80,7 @@ fuzz: ## search a TARGET of fuzz/ for SECONDS (docs/testing.md)
 	@command -v cargo-fuzz >/dev/null || cargo install --locked --version 0.13.2 cargo-fuzz
 	@mkdir -p "fuzz/corpus/$(TARGET)"
 	@RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer "$(or $(SANITIZER),none)" --target-dir "$(abspath $(or $(CARGO_TARGET_DIR),target))/fuzz" "$(TARGET)" \
-		"fuzz/corpus/$(TARGET)" "fuzz/seeds/$(TARGET)" -- -max_total_time=$(or $(SECONDS),600) -max_len=8192 -timeout=10 -rss_limit_mb=2048 $(ARGS)
+		"fuzz/corpus/$(TARGET)" "fuzz/seeds/$(TARGET)" -- -max_total_time=$(or $(SECONDS),600) -max_len=8192 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 $(ARGS)
 
 docs: cli ## write the generated pages of docs/ again
 	@"$(CEDARGATE)" reasons --format markdown >docs/reason-codes.md.new

@@ -162,6 +162,9 @@ pub const STATUS_TTL_DEFAULT_SECONDS: i64 = 300;
 /// How long a status list may take to come, in milliseconds: callers wait for it.
 pub const STATUS_TIMEOUT_MS: u64 = 3000;
 
+/// Longest a request waits for what the store says of a revocation, and again of a proof, in milliseconds. A store that takes
+/// longer is as good as one that cannot be asked, and no caller waits for ever.
+pub const STORE_ANSWER_MS: u64 = 5_000;
 /// How often a change of a key in the store is tried again because others change it too.
 pub const STORE_TRIES: usize = 64;
 

@@ -12,10 +12,12 @@ use crate::world::{Key, NOW, ask, gate};
 /// A client's certificate below an intermediate, with a SPIFFE id.
 pub(crate) const LEAF: &[u8] = include_bytes!("../world/leaf.der");
 /// The intermediate.
+#[cfg(test)]
 pub(crate) const SUB: &[u8] = include_bytes!("../world/sub.der");
 /// A client's certificate directly below the root, with other names.
 pub(crate) const NAMED: &[u8] = include_bytes!("../world/named.der");
 /// What somebody else's root signed, with our root's name.
+#[cfg(test)]
 pub(crate) const STRANGER: &[u8] = include_bytes!("../world/stranger.der");
 
 static XFCC: LazyLock<Gate> = LazyLock::new(|| gate(Some("form = \"xfcc\"")));

@@ -17,18 +17,21 @@ use super::output::{Format, visible};
 use super::{Exit, exit, output, time};
 use crate::bundle::Digest;
 use crate::decision::UnixTime;
+use crate::identity::serial_text;
 
 /// The variable with the caller's own token, where no file is named.
 const TOKEN: &str = "CEDARGATE_TOKEN";
 const PATH: &str = "/.well-known/cedargate/revocations";
 
 const EXAMPLES: &str = r"
-cedargate revoke --gate https://api.example.com --token stolen.jwt
-    one token, for as long as it would have been valid; CEDARGATE_TOKEN holds your own
-cedargate revoke --gate https://api.example.com --issuer corp --subject alice
-    everything of alice's; with --issued-before a new login works, and --undo lets her in again
-cedargate revoke --gate https://api.example.com --certificate laptop.pem
-    one client certificate, until it expires";
+cedargate revoke --gate https://gate.example --token stolen.jwt
+    one token, while it is valid; your own is in CEDARGATE_TOKEN
+cedargate revoke --gate https://gate.example --issuer corp --subject alice
+    everything alice has; with --issued-before a new login works
+cedargate revoke --gate https://gate.example --certificate laptop.pem
+    one client certificate, until it expires
+cedargate revoke --gate https://gate.example --issuer corp --undo
+    the revocation of a whole issuer, taken back";
 
 /// Cut a caller off at a running gate, or take that back
 ///
@@ -166,7 +169,7 @@ fn of_certificate(path: &Path) -> miette::Result<(Value, UnixTime)> {
     let serial: String = certificate.raw_serial().iter().map(|byte| format!("{byte:02x}")).collect();
     let target = json!({
         "issuer_digest": Digest::of(certificate.issuer().as_raw()).to_string(),
-        "serial": serial.trim_start_matches('0'),
+        "serial": serial_text(&serial),
     });
     Ok((target, UnixTime(certificate.validity().not_after.timestamp())))
 }

@@ -88,6 +88,9 @@ fn a_certificate_in_a_file_is_named_by_its_issuer_and_serial() {
     assert_eq!((&asked["certificate"]["serial"], &asked["expires_at"]), (&json!("a1b"), &json!(1_893_456_000)));
     let (_, parsed) = x509_parser::parse_x509_certificate(certificate.der()).unwrap();
     assert_eq!(asked["certificate"]["issuer_digest"], Digest::of(parsed.issuer().as_raw()).to_string());
+    parameters.serial_number = Some(rcgen::SerialNumber::from_slice(&[0]));
+    std::fs::write(&path, parameters.self_signed(&key).unwrap().pem()).unwrap();
+    assert_eq!(self::asked(&["--certificate", path.to_str().unwrap()])["certificate"]["serial"], "0");
     std::fs::write(&path, "not a certificate").unwrap();
     assert!(body(&parse(&["--certificate", path.to_str().unwrap()]).unwrap()).is_err());
 }

@@ -3,11 +3,15 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use super::fetch::within;
 use super::settings::Settings;
 use super::store::Store;
 use crate::decision::{Denial, Reason, UnixTime};
 use crate::identity::{ProofUse, UsedProofs};
 use crate::limits;
+
+/// Longest the store may take for one proof, in nanoseconds.
+const ANSWER_NS: u64 = limits::STORE_ANSWER_MS * 1_000_000;
 
 thread_local! {
     static USED: RefCell<UsedProofs> = const { RefCell::new(UsedProofs::new(limits::USED_PROOFS)) };
@@ -24,7 +28,17 @@ pub(super) async fn first_use(used: &ProofUse, settings: &Rc<Settings>, now: Uni
         return Ok(false);
     }
     let Some(label) = &settings.store else { return Ok(true) };
-    let unavailable = |detail: String| Denial::new(Reason::SystemStoreUnavailable, detail);
+    within(ANSWER_NS, first_use_in(label, used, now))
+        .await
+        .unwrap_or_else(|| Err(unavailable("the store did not answer in time".to_owned())))
+}
+
+fn unavailable(detail: String) -> Denial {
+    Denial::new(Reason::SystemStoreUnavailable, detail)
+}
+
+/// The same in the store, for all instances.
+async fn first_use_in(label: &str, used: &ProofUse, now: UnixTime) -> Result<bool, Denial> {
     let store = Store::open(label).await.map_err(unavailable)?;
     let mut failed = None;
     let change = |stored: Option<&[u8]>| {

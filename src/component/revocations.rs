@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use spin_sdk::wasip3::clocks::monotonic_clock;
 use spin_sdk::wasip3::random::random;
 
+use super::fetch::within;
 use super::settings::Settings;
 use super::store::Store;
 use crate::bundle::Gate;
@@ -23,6 +24,8 @@ use crate::request::{Facts, Method};
 
 /// The key of the list's version.
 const VERSION: &str = "revocations/version";
+/// Longest the store may take for one request, in nanoseconds.
+const ANSWER_NS: u64 = limits::STORE_ANSWER_MS * 1_000_000;
 /// How long a request waits for another one of this instance that is reading the version, and how often it looks.
 const WAIT_NS: u64 = 1_000_000;
 const WAITS: u32 = 50;
@@ -76,9 +79,10 @@ pub(super) async fn look_up(lookups: &[Lookup], settings: &Rc<Settings>, now: Un
     if lookups.is_empty() {
         return Revocations::Known(BTreeMap::new());
     }
-    match read(label, lookups, settings.revocation_lifetime, now).await {
-        Ok(known) => Revocations::Known(known),
-        Err(why) => Revocations::Unavailable(why),
+    match within(ANSWER_NS, read(label, lookups, settings.revocation_lifetime, now)).await {
+        Some(Ok(known)) => Revocations::Known(known),
+        Some(Err(why)) => Revocations::Unavailable(why),
+        None => Revocations::Unavailable("the store did not answer in time".to_owned()),
     }
 }
 

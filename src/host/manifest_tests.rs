@@ -132,12 +132,19 @@ fn the_projects_own_manifest_is_served() {
     assert_eq!(
         names,
         [
+            "dpop_nonce_secret",
+            "dpop_nonce_secret_previous",
             "edge_region",
+            "key_value_store",
+            "mtls_terminator_secret",
+            "mtls_terminator_secret_previous",
             "origin",
             "origin_between_bytes_timeout_ms",
             "origin_connect_timeout_ms",
             "origin_first_byte_timeout_ms",
-            "trusted_hops"
+            "public_url",
+            "revocation_cache_ms",
+            "trusted_hops",
         ]
     );
     assert!(app.allowed.allows(&"http://127.0.0.1:9000/x".parse().unwrap()));

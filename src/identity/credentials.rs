@@ -182,8 +182,7 @@ pub fn verify(
         },
     };
 
-    let mut questions = Questions::default();
-    let mut verified_token = None;
+    let (mut verified_token, mut proof_use) = (None, None);
     match &presented.token {
         None => {}
         Some(Err(denial)) => note(CredentialKind::Token, Fate::Refused(denial.clone())),
@@ -203,7 +202,7 @@ pub fn verify(
             Some((token, identity)) => match dpop::verify(gate.issuers().dpop(), proof, token, identity, facts, deployment, now) {
                 Ok(used) => {
                     note(CredentialKind::Proof, Fate::Verified);
-                    questions.proof = Some(used);
+                    proof_use = Some(used);
                 }
                 Err(denial) => note(CredentialKind::Proof, Fate::Refused(denial)),
             },
@@ -216,20 +215,17 @@ pub fn verify(
         }
     }
 
-    let identity = match first {
-        Some(denial) => Err(denial),
+    let (identity, questions) = match first {
+        // Nothing of a refused request is asked about, and its proof is not used up.
+        Some(denial) => (Err(denial), Questions::default()),
         None => {
             let token = verified_token.map(|(_, identity)| identity);
-            questions.revocations = revocation::lookups(token.as_ref(), certificate.as_ref());
-            questions.status = token.as_ref().and_then(|token| token.status.clone());
+            let revocations = revocation::lookups(token.as_ref(), certificate.as_ref());
+            let status = token.as_ref().and_then(|token| token.status.clone());
             let by_certificate = gate.mtls().is_some_and(super::mtls::Mtls::names_principal);
-            Ok(one(token, certificate, by_certificate))
+            (Ok(one(token, certificate, by_certificate)), Questions { revocations, status, proof: proof_use })
         }
     };
-    if identity.is_err() {
-        // Nothing of a refused request is asked about, and its proof is not used up.
-        questions = Questions::default();
-    }
     Verified { identity, credentials, questions }
 }
 
@@ -293,4 +289,43 @@ fn objection(questions: &Questions, answers: &Answers, now: UnixTime) -> Option<
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bundle::Digest;
+
+    const NOW: UnixTime = UnixTime(1_800_000_000);
+
+    /// What becomes of a token with a proof, of which this is asked.
+    fn settled(questions: Questions, answers: &Answers) -> (Result<Identity, Reason>, Vec<bool>) {
+        let credentials = [CredentialKind::Token, CredentialKind::Proof].map(|kind| Credential { kind, fate: Fate::Verified }).into();
+        let (identity, credentials) = Verified { identity: Ok(Identity::Anonymous), credentials, questions }.settle(answers, NOW);
+        (identity.map_err(|denial| denial.reason), credentials.iter().map(|credential| credential.fate == Fate::Verified).collect())
+    }
+
+    #[test]
+    fn what_was_asked_and_not_answered_denies() {
+        let unavailable = || Denial::from(Reason::SystemStoreUnavailable);
+        let proof = || Questions { proof: Some(ProofUse { id: Digest::of(b"proof"), until: NOW }), ..Questions::default() };
+        let used = |answer| settled(proof(), &Answers { first_use: answer, ..Answers::default() });
+        assert_eq!(used(Some(Ok(true))), (Ok(Identity::Anonymous), vec![true, true]));
+        assert_eq!(used(Some(Ok(false))), (Err(Reason::DpopReplay), vec![true, false]));
+        assert_eq!(used(Some(Err(unavailable()))), (Err(Reason::SystemStoreUnavailable), vec![true, false]));
+        assert_eq!(used(None), (Err(Reason::SystemStoreUnavailable), vec![true, false]));
+
+        let reference = || StatusReference { issuer: "corp".to_owned(), uri: "https://id.example.com/list".to_owned(), index: 3 };
+        let status = || Questions { status: Some(reference()), ..Questions::default() };
+        let stands = |answer| settled(status(), &Answers { status: answer, ..Answers::default() });
+        assert_eq!(stands(Some(Ok(0))), (Ok(Identity::Anonymous), vec![true, true]));
+        for (answer, reason) in [
+            (Some(Ok(1)), Reason::JwtStatusRevoked),
+            (Some(Ok(2)), Reason::JwtStatusRevoked),
+            (Some(Err(Denial::from(Reason::JwtStatusInvalid))), Reason::JwtStatusInvalid),
+            (None, Reason::SystemStatusUnavailable),
+        ] {
+            assert_eq!(stands(answer), (Err(reason), vec![false, true]));
+        }
+    }
 }

@@ -40,7 +40,7 @@ pub use dpop::{DpopConfig, ProofUse, ShardError, UsedProofs, nonce as dpop_nonce
 pub use issuers::Issuers;
 pub use mtls::{Chain, Mtls};
 pub use remote::{Attempt, Cache, KeySet, Remote, Source, Step, StoredSet, Supply};
-pub use revocation::{Entry, Lookup, Order, Target};
+pub use revocation::{Entry, Lookup, Order, Target, serial_text};
 pub use status::{PresentedList, StatusList, StatusReference};
 pub use url::Url;
 

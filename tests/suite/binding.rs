@@ -57,7 +57,7 @@ fn strict() -> &'static Gate {
 }
 
 fn alice() -> Token {
-    Token::dev(gate().now, "alice").groups(&["readers"])
+    Token::dev(gate().now(), "alice").groups(&["readers"])
 }
 
 fn refused_by(gate: &Gate, name: &str, token: &Token, reason: &'static str) {
@@ -94,7 +94,7 @@ fn suite() -> Authority {
 
 /// A client's certificate of the suite's root.
 fn client(name: &str) -> Certified {
-    Subject::workload(gate().now, name).issued_by(&suite())
+    Subject::workload(gate().now(), name).issued_by(&suite())
 }
 
 /// A token as the terminator passes it on with the certificate of the connection.
@@ -121,7 +121,7 @@ fn a_token_bound_to_a_certificate_is_nothing_without_it() {
     let forged = ask(&bound).header("Client-Cert", field.1);
     gate().check("a field of the caller's", &forged, &Expect::refused(401, "mtls.untrusted_terminator"));
     // Nor when the certificate itself does not count.
-    let expired = Subject::workload(gate().now, "own").valid(gate().now - 90_000, gate().now - 3_600).issued_by(&suite());
+    let expired = Subject::workload(gate().now(), "own").valid(gate().now() - 90_000, gate().now() - 3_600).issued_by(&suite());
     let to_expired = alice().claim("cnf", json!({"x5t#S256": expired.thumbprint()}));
     gate().check("with one that has expired", &with(ask(&to_expired), &expired), &Expect::refused(401, "mtls.expired"));
     // A token that is not bound comes with any, and on a path anybody may use a bound one is refused all the same.

@@ -18,7 +18,7 @@ fn sixteen_callers_a_thousand_times_each_never_cross() {
             let bad = &bad;
             scope.spawn(move || {
                 let name = format!("user{thread}");
-                let token = Token::dev(gate.now, &name).groups(&["readers"]).claim("jti", serde_json::json!(format!("t{thread}"))).make();
+                let token = Token::dev(gate.now(), &name).groups(&["readers"]).claim("jti", serde_json::json!(format!("t{thread}"))).make();
                 for i in 0..EACH {
                     // Four kinds of request, mixed: allowed, denied by policy, no credential, refused credential.
                     let target = format!("/api/documents/1?n={thread}-{i}");

@@ -10,7 +10,7 @@ use super::support::token::Token;
 const PATH: &str = "/api/documents/1";
 
 fn alice() -> Token {
-    Token::dev(gate().now, "alice").groups(&["readers"])
+    Token::dev(gate().now(), "alice").groups(&["readers"])
 }
 
 /// Kind, fate and reason of each credential.
@@ -50,7 +50,7 @@ fn a_credential_that_comes_twice_is_refused() {
 
 #[test]
 fn the_record_says_what_became_of_each_credential() {
-    let expired = Token::dev(gate().now - 100_000, "alice").make();
+    let expired = Token::dev(gate().now() - 100_000, "alice").make();
     let request = Request::get(PATH).header("Authorization", format!("DPoP {expired}")).header("DPoP", "a.b.c");
     let answer = gate().check("an expired token with a proof", &request, &Expect::refused(401, "jwt.expired"));
     answer.with_record(|record| {
@@ -62,7 +62,8 @@ fn the_record_says_what_became_of_each_credential() {
     let anonymous = gate().check("none", &Request::get(PATH), &Expect::denied(401));
     anonymous.with_record(|record| assert_eq!(record["credentials"], json!([])));
     // Denied by policy: the credential was good all the same.
-    let denied = gate().check("denied", &Request::new("DELETE", PATH).bearer(&Token::dev(gate().now, "bob").make()), &Expect::denied(403));
+    let denied =
+        gate().check("denied", &Request::new("DELETE", PATH).bearer(&Token::dev(gate().now(), "bob").make()), &Expect::denied(403));
     denied.with_record(|record| assert_eq!(fates(record), [("token", "verified", "")]));
 }
 
@@ -79,7 +80,8 @@ fn a_certificate_in_a_field_is_nothing_while_certificates_are_off() {
     let gate = Setup::new(&off()).start(&origin());
     let with = |request: Request| fields.iter().fold(request, |request, (name, value)| request.header(name, value));
     gate.check("names nobody", &with(Request::get(PATH)), &Expect::denied(401));
-    let request = with(Request::get(PATH).bearer(&alice().make()));
+    let alice = Token::dev(gate.now, "alice").groups(&["readers"]);
+    let request = with(Request::get(PATH).bearer(&alice.make()));
     gate.check("takes nothing away", &request, &Expect::allowed());
     let seen = gate.origin.seen(&request.id);
     for (name, _) in fields {

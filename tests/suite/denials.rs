@@ -23,14 +23,14 @@ fn without_a_credential_the_answer_is_401_without_an_error_code() {
 
 #[test]
 fn with_a_good_credential_that_may_not_the_answer_is_403() {
-    let token = Token::dev(gate().now, "alice").groups(&["readers"]).make();
+    let token = Token::dev(gate().now(), "alice").groups(&["readers"]).make();
     let answer = gate().check("delete", &Request::new("DELETE", PATH).bearer(&token), &Expect::denied(403));
     assert!(answer.response.header("www-authenticate").is_none() || answer.response.code() == "insufficient_scope");
 }
 
 #[test]
 fn a_denial_has_one_shape_and_tells_no_more_than_it_must() {
-    let token = Token::dev(gate().now, "carol").make();
+    let token = Token::dev(gate().now(), "carol").make();
     // The one document exists in the sealed entities, the other does not: nobody may see which.
     let known = gate().check("known", &Request::get("/api/documents/2").bearer(&token), &Expect::denied(403)).response;
     let unknown =
@@ -53,7 +53,7 @@ fn a_denial_has_one_shape_and_tells_no_more_than_it_must() {
 
 #[test]
 fn a_missing_scope_is_named() {
-    let writer = Token::dev(gate().now, "bob").groups(&["writers"]);
+    let writer = Token::dev(gate().now(), "bob").groups(&["writers"]);
     let put = |token: &Token| Request::new("PUT", PATH).bearer(&token.make()).body("{}");
     gate().check("control", &put(&writer.clone().scope("documents.write")), &Expect::allowed());
     let answer = gate().check("no scope", &put(&writer), &Expect::refused(403, "policy.insufficient_scope"));
@@ -64,7 +64,7 @@ fn a_missing_scope_is_named() {
 
 #[test]
 fn a_forbid_ends_what_a_permit_allowed() {
-    let token = |who: &str| Token::dev(gate().now, who).groups(&["readers"]).make();
+    let token = |who: &str| Token::dev(gate().now(), who).groups(&["readers"]).make();
     gate().check("control", &Request::get(PATH).bearer(&token("alice")), &Expect::allowed());
     let answer = gate().check("suspended", &Request::get(PATH).bearer(&token("mallory")), &Expect::refused(403, "policy.forbid"));
     answer.with_record(|record| {
@@ -77,7 +77,7 @@ fn a_forbid_ends_what_a_permit_allowed() {
 
 #[test]
 fn head_is_answered_like_get_without_a_body() {
-    let token = Token::dev(gate().now, "alice").groups(&["readers"]).make();
+    let token = Token::dev(gate().now(), "alice").groups(&["readers"]).make();
     gate().check("allowed", &Request::new("HEAD", PATH).bearer(&token), &Expect::allowed());
     let denied = Request::new("HEAD", PATH).send(gate().addr);
     assert_eq!((denied.status, denied.body.len()), (401, 0));
@@ -95,7 +95,7 @@ fn health_tells_what_is_sealed_and_never_reaches_the_origin() {
     assert!(health["policies"].as_u64().unwrap() > 10);
     assert!(gate().origin.seen(&request.id).is_empty());
 
-    let token = Token::dev(gate().now, "root").groups(&["admins"]).make();
+    let token = Token::dev(gate().now(), "root").groups(&["admins"]).make();
     gate().check(
         "nothing else there",
         &Request::get("/.well-known/cedargate/other").bearer(&token),

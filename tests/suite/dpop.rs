@@ -1,6 +1,6 @@
 //! DPoP (RFC 9449): each way a proof can be wrong, beside one that is right; nonces; and proofs that come twice.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use cedargate::bundle::{Bundle, Gate as Sealed, Report};
 use cedargate::decision::UnixTime;
@@ -17,25 +17,25 @@ use super::support::token::{Key, Proof, Token, public_jwk, sha256, thumbprint};
 const PATH: &str = "/api/documents/1";
 const URL: &str = "https://api.example.com/api/documents/1";
 
-/// The gate's time. Proofs are young, so a gate with a clock of its own is asked with the time of the moment.
-fn now() -> i64 {
-    match gate().is_local() {
-        true => gate().now,
-        false => SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64,
-    }
+fn unbound_at(now: i64) -> Token {
+    Token::dev(now, "alice").groups(&["readers"])
 }
 
 fn unbound() -> Token {
-    Token::dev(gate().now, "alice").groups(&["readers"])
+    unbound_at(gate().now())
 }
 
-/// A token bound to the key that proofs are made with.
+/// Bound to the key that proofs are made with.
+fn bound_at(now: i64) -> String {
+    unbound_at(now).bound_to(&thumbprint(&public_jwk("EdDSA", Key::Stranger))).make()
+}
+
 fn alice() -> String {
-    unbound().bound_to(&thumbprint(&public_jwk("EdDSA", Key::Stranger))).make()
+    bound_at(gate().now())
 }
 
 fn proof(token: &str) -> Proof {
-    Proof::new(now(), "GET", URL, token)
+    Proof::new(gate().now(), "GET", URL, token)
 }
 
 fn ask(token: &str, proof: &str) -> Request {
@@ -130,10 +130,10 @@ fn every_part_of_a_proof_counts() {
         ("a path below", good().claim("htu", json!(format!("{URL}/2"))).make(), "dpop.url_mismatch"),
         ("another host", good().claim("htu", json!("https://evil.example/api/documents/1")).make(), "dpop.url_mismatch"),
         ("another port", good().claim("htu", json!("https://api.example.com:8443/api/documents/1")).make(), "dpop.url_mismatch"),
-        ("old", good().claim("iat", json!(now() - 1_000)).make(), "dpop.expired"),
-        ("expired by its own word", good().claim("exp", json!(now() - 1_000)).make(), "dpop.expired"),
-        ("from the future", good().claim("iat", json!(now() + 1_000)).make(), "dpop.issued_in_future"),
-        ("not yet", good().claim("nbf", json!(now() + 1_000)).make(), "dpop.issued_in_future"),
+        ("old", good().claim("iat", json!(gate().now() - 1_000)).make(), "dpop.expired"),
+        ("expired by its own word", good().claim("exp", json!(gate().now() - 1_000)).make(), "dpop.expired"),
+        ("from the future", good().claim("iat", json!(gate().now() + 1_000)).make(), "dpop.issued_in_future"),
+        ("not yet", good().claim("nbf", json!(gate().now() + 1_000)).make(), "dpop.issued_in_future"),
         ("another token", good().claim("ath", json!(sha256(unbound().make().as_bytes()))).make(), "dpop.token_mismatch"),
     ];
     for (name, proof, reason) in cases {
@@ -200,7 +200,7 @@ fn setup(store: &str, max_reuse: usize) -> Setup {
 
 /// Sends one proof twice.
 fn twice(gate: &Gate, second: &Expect) {
-    let token = alice();
+    let token = bound_at(NOW);
     for _ in 0..3 {
         let one = Proof::new(NOW, "GET", URL, &token).make();
         gate.check("the first time", &ask(&token, &one), &Expect::allowed());
@@ -227,7 +227,7 @@ fn the_store_remembers_for_all_instances() {
 #[test]
 fn of_many_at_once_with_one_proof_one_passes() {
     let gate = setup("default", 1).start(&origin());
-    let token = alice();
+    let token = bound_at(NOW);
     for round in 0..5 {
         let one = Proof::new(NOW, "GET", URL, &token).make();
         let statuses: Vec<u16> = std::thread::scope(|scope| {
@@ -243,7 +243,7 @@ fn of_many_at_once_with_one_proof_one_passes() {
 fn a_store_that_cannot_be_asked_denies() {
     twice(&setup("default", 128).start(&origin()), &Expect::refused(401, "dpop.replay"));
     let gate = setup("nowhere", 128).start(&origin());
-    let token = alice();
+    let token = bound_at(NOW);
     let request = ask(&token, &Proof::new(NOW, "GET", URL, &token).make());
     gate.check("no such store", &request, &Expect::refused(503, "system.store_unavailable"));
 }
@@ -270,7 +270,7 @@ fn what_is_kept_of_proofs_denies_when_it_cannot_be_read() {
 #[test]
 fn the_public_url_is_what_a_proof_is_for() {
     let gate = setup("default", 128).variable("public_url", "https://edge.example.com").start(&origin());
-    let token = alice();
+    let token = bound_at(NOW);
     let at = |url: &str| ask(&token, &Proof::new(NOW, "GET", url, &token).make());
     gate.check("control", &at("https://edge.example.com/api/documents/1"), &Expect::allowed());
     let mismatch = Expect::refused(401, "dpop.url_mismatch");
@@ -301,7 +301,7 @@ fn a_nonce_of_the_gates_makes_the_second_try_pass() {
     let previous = "the nonce secret before it";
     let gate =
         Setup::new(&with_nonces()).variable("dpop_nonce_secret", SECRET).variable("dpop_nonce_secret_previous", previous).start(&origin());
-    let token = alice();
+    let token = bound_at(NOW);
     let with = |nonce: Value| ask(&token, &Proof::new(NOW, "GET", URL, &token).claim("nonce", nonce).make());
     gate.check("none", &with(Value::Null), &Expect::refused(401, "dpop.nonce_required"));
     gate.check("the gate's", &with(json!(nonce_at(SECRET, NOW))), &Expect::allowed());
@@ -318,8 +318,9 @@ fn a_nonce_of_the_gates_makes_the_second_try_pass() {
 #[test]
 fn the_challenge_gives_the_nonce_to_try_again_with() {
     let gate = Setup::new(&with_nonces()).variable("dpop_nonce_secret", SECRET).start(&origin());
-    let token = alice();
-    let challenged = gate.check("first", &ask(&token, &proof(&token).make()), &Expect::refused(401, "dpop.nonce_required"));
+    let token = bound_at(NOW);
+    let challenged =
+        gate.check("first", &ask(&token, &Proof::new(NOW, "GET", URL, &token).make()), &Expect::refused(401, "dpop.nonce_required"));
     assert_eq!(challenged.response.code(), "use_dpop_nonce");
     let challenge = challenged.response.headers.iter().filter(|(name, _)| name == "www-authenticate").map(|(_, value)| value.as_str());
     assert!(
@@ -328,14 +329,14 @@ fn the_challenge_gives_the_nonce_to_try_again_with() {
         challenged.response
     );
     let nonce = challenged.response.header("dpop-nonce").expect("a nonce").to_owned();
-    gate.check("again", &ask(&token, &proof(&token).claim("nonce", json!(nonce)).make()), &Expect::allowed());
+    gate.check("again", &ask(&token, &Proof::new(NOW, "GET", URL, &token).claim("nonce", json!(nonce)).make()), &Expect::allowed());
 }
 
 #[test]
 fn nonces_without_a_secret_are_a_fault_of_the_deployment() {
     let gate = Setup::new(&with_nonces()).start(&origin());
-    let token = alice();
-    gate.check("bearer tokens go on", &Request::get(PATH).bearer(&unbound().make()), &Expect::allowed());
+    let token = bound_at(NOW);
+    gate.check("bearer tokens go on", &Request::get(PATH).bearer(&unbound_at(NOW).make()), &Expect::allowed());
     let made = Proof::new(NOW, "GET", URL, &token).claim("nonce", json!(nonce_at(SECRET, NOW))).make();
     gate.check("proofs do not", &ask(&token, &made), &Expect::refused(503, "system.configuration"));
 }

@@ -23,7 +23,7 @@ fn own_gate() -> Gate {
 }
 
 fn alice(gate: &Gate) -> String {
-    Token::dev(gate.now, "alice").groups(&["readers"]).make()
+    Token::dev(gate.now(), "alice").groups(&["readers"]).make()
 }
 
 /// An origin that answers every request with these very bytes and closes; what it was sent is in the list.
@@ -71,7 +71,7 @@ fn trailers_of_a_caller_end_at_the_gate() {
     let answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\nTrailer: x-checksum\r\n\r\n5\r\nhello\r\n0\r\nx-checksum: 1\r\n\r\n".to_vec();
     let (origin, seen) = raw_origin(answer);
     let gate = Setup::new(&bundle()).start(&origin);
-    let token = Token::dev(gate.now, "bob").groups(&["writers"]).scope("documents.write").make();
+    let token = Token::dev(gate.now(), "bob").groups(&["writers"]).scope("documents.write").make();
     let mut trailers = http::HeaderMap::new();
     trailers.insert("cedargate-principal", "forged".parse().unwrap());
     let frames = vec![Ok::<_, std::io::Error>(Frame::data(Bytes::from_static(b"body"))), Ok(Frame::trailers(trailers))];

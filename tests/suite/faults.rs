@@ -18,7 +18,7 @@ fn origin() -> Origin {
 }
 
 fn good(gate: &Gate) -> Request {
-    Request::get(PATH).bearer(&Token::dev(gate.now, "alice").groups(&["readers"]).make())
+    Request::get(PATH).bearer(&Token::dev(gate.now(), "alice").groups(&["readers"]).make())
 }
 
 /// An address where nobody listens.
@@ -123,7 +123,7 @@ fn a_policy_that_fails_to_evaluate_denies_even_what_another_permits() {
 #[test]
 fn the_clients_address_is_counted_from_the_right() {
     let office = |gate: &Gate, forwarded: &[&str]| {
-        let token = Token::dev(gate.now, "root").groups(&["admins"]).make();
+        let token = Token::dev(gate.now(), "root").groups(&["admins"]).make();
         let request = Request::get("/api/admin/users").bearer(&token);
         forwarded.iter().fold(request, |request, value| request.header("X-Forwarded-For", value))
     };
@@ -153,7 +153,7 @@ fn an_answer_that_cannot_be_recorded_is_not_handed_out() {
 #[test]
 fn instances_are_reused_and_end_when_their_work_is_done() {
     let gate = Setup::new(&bundle()).start(&origin());
-    let writer = Token::dev(gate.now, "bob").groups(&["writers"]).scope("documents.write").make();
+    let writer = Token::dev(gate.now(), "bob").groups(&["writers"]).scope("documents.write").make();
     for _ in 0..100 {
         gate.check("response forwarded", &good(&gate), &Expect::allowed());
         gate.check("body forwarded", &Request::new("PUT", PATH).bearer(&writer).body("{}"), &Expect::allowed());

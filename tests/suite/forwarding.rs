@@ -8,11 +8,11 @@ use super::support::token::Token;
 const PATH: &str = "/api/documents/1";
 
 fn alice() -> String {
-    Token::dev(gate().now, "alice").groups(&["readers"]).make()
+    Token::dev(gate().now(), "alice").groups(&["readers"]).make()
 }
 
 fn bob() -> String {
-    Token::dev(gate().now, "bob").groups(&["writers"]).scope("documents.write").make()
+    Token::dev(gate().now(), "bob").groups(&["writers"]).scope("documents.write").make()
 }
 
 fn forwarded(name: &str, request: &Request) -> (Seen, Response) {
@@ -133,9 +133,10 @@ fn a_body_goes_through_as_it_is_in_every_framing() {
     odd.body = b"3\r\nabc\r\n0\r\n\r\n".to_vec();
     let (seen, response) = forwarded("a GET with a chunked body", &odd);
     assert_eq!((seen.body, response.text().as_str(), seen.header("content-length")), (Some(3), "abc", Some("3")));
-    // Of such a body only so much is held back to learn its length.
+    // Of such a body only so much is held back to learn its length. It is one byte too long and no more: a server that answers
+    // before it has read all, as Spin's does, closes a connection in a way that may take the answer with it.
     odd.id.push('b');
-    odd.body = [b"20000\r\n".to_vec(), vec![b'x'; 0x20000], b"\r\n0\r\n\r\n".to_vec()].concat();
+    odd.body = [b"10001\r\n".to_vec(), vec![b'x'; 0x10001], b"\r\n0\r\n\r\n".to_vec()].concat();
     let response = odd.send(gate().addr);
     assert_eq!((response.status, response.code().as_str()), (411, "length_required"));
     if let Some(record) = gate().record_of(&response) {

@@ -8,7 +8,7 @@ const ALLOWED: &str = "/api/documents/1";
 
 /// A request that is allowed as it is.
 fn good(target: &str) -> Request {
-    let token = Token::dev(gate().now, "alice").groups(&["readers"]).make();
+    let token = Token::dev(gate().now(), "alice").groups(&["readers"]).make();
     Request::get(target).bearer(&token)
 }
 
@@ -84,7 +84,7 @@ fn a_method_nobody_knows_is_refused() {
 
 #[test]
 fn a_field_that_must_be_single_is_refused_twice() {
-    let token = Token::dev(gate().now, "alice").groups(&["readers"]).make();
+    let token = Token::dev(gate().now(), "alice").groups(&["readers"]).make();
     gate().check("two credentials", &good(ALLOWED).bearer(&token), &Expect::refused(400, "request.authorization_repeated"));
     gate().check("two hosts", &good(ALLOWED).header("Host", "other.example"), &Expect::refused(400, "request.host_repeated"));
     gate().check_or_runtime("a bad host", &good(ALLOWED).host(Some("user@api.example.com")), &Expect::refused(400, "request.host_invalid"));
@@ -118,7 +118,7 @@ fn what_only_the_runtime_may_say_is_refused_from_a_caller() {
 
 #[test]
 fn content_length_is_one_number() {
-    let token = Token::dev(gate().now, "bob").groups(&["writers"]).scope("documents.write").make();
+    let token = Token::dev(gate().now(), "bob").groups(&["writers"]).scope("documents.write").make();
     let put = |values: &[&str]| {
         let request =
             values.iter().fold(Request::new("PUT", ALLOWED).bearer(&token), |request, value| request.header("Content-Length", value));

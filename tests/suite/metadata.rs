@@ -53,7 +53,7 @@ fn head_is_answered_like_get_without_a_body() {
 
 #[test]
 fn nothing_else_is_served_there() {
-    let token = Token::dev(gate().now, "root").groups(&["admins"]).make();
+    let token = Token::dev(gate().now(), "root").groups(&["admins"]).make();
     let post = gate().check("POST", &Request::new("POST", PATH), &Expect::refused(405, "gate.method_not_allowed"));
     assert_eq!(post.response.header("allow"), Some("GET, HEAD"));
     assert_eq!(post.response.code(), "method_not_allowed");
@@ -86,7 +86,7 @@ fn the_public_url_of_the_deployment_outweighs_what_the_gate_sees() {
     let gate = own_gate("https://api.corp.example");
     let denied = gate.check("anonymous", &Request::get("/api/documents/1").host(Some("inner.example")), &Expect::denied(401)).response;
     assert_eq!(parameter(&denied, "resource_metadata").unwrap(), format!("https://api.corp.example{PATH}"));
-    let expired = Request::get("/api/documents/1").bearer(&Token::dev(gate.now - 100_000, "alice").make());
+    let expired = Request::get("/api/documents/1").bearer(&Token::dev(gate.now() - 100_000, "alice").make());
     let expired = gate.check("expired", &expired, &Expect::refused(401, "jwt.expired")).response;
     assert_eq!(parameter(&expired, "resource_metadata").unwrap(), format!("https://api.corp.example{PATH}"));
     assert_eq!(parameter(&expired, "error").unwrap(), "invalid_token");
@@ -115,7 +115,7 @@ fn issuers_that_want_proofs_are_seen_in_metadata_and_challenges() {
     assert_eq!(anonymous.header("dpop-nonce"), None);
 
     // A token that should be bound and is not, as `Bearer`: the error is of that scheme.
-    let token = Token::dev(gate.now, "alice").groups(&["readers"]).make();
+    let token = Token::dev(gate.now(), "alice").groups(&["readers"]).make();
     let unbound = Request::get("/api/documents/1").bearer(&token);
     let unbound = gate.check("unbound", &unbound, &Expect::refused(401, "jwt.binding_missing")).response;
     let [bearer, dpop] = &*unbound.all("www-authenticate") else { panic!("{unbound:?}") };

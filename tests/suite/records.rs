@@ -13,7 +13,7 @@ const PATH: &str = "/api/documents/1";
 
 #[test]
 fn an_allowed_request_is_recorded_with_everything_that_decided_it() {
-    let token = Token::dev(gate().now, "alice").groups(&["readers"]).make();
+    let token = Token::dev(gate().now(), "alice").groups(&["readers"]).make();
     let answer = gate().check("allowed", &Request::get("/api/documents/1?secret=value").bearer(&token), &Expect::allowed());
     answer.with_record(|record| {
         let members: BTreeSet<&str> = record.as_object().unwrap().keys().map(String::as_str).collect();
@@ -65,7 +65,7 @@ fn an_allowed_request_is_recorded_with_everything_that_decided_it() {
 
 #[test]
 fn a_refused_token_is_recorded_without_the_token() {
-    let token = Token::dev(gate().now - 100_000, "alice").make();
+    let token = Token::dev(gate().now() - 100_000, "alice").make();
     let answer = gate().check("expired", &Request::get(PATH).bearer(&token), &Expect::refused(401, "jwt.expired"));
     answer.with_record(|record| {
         // Nothing an unverified token says is recorded as an identity.
@@ -81,7 +81,7 @@ fn a_refused_token_is_recorded_without_the_token() {
 
 #[test]
 fn hostile_text_stays_text() {
-    let token = Token::dev(gate().now, "a\u{202e}b").groups(&["readers"]).make();
+    let token = Token::dev(gate().now(), "a\u{202e}b").groups(&["readers"]).make();
     let answer = gate().check("direction override in the subject", &Request::get(PATH).bearer(&token), &Expect::allowed());
     answer.with_record(|record| assert_eq!(record["identity"]["subject"], "a\\u{202e}b"));
     let answer = gate().check_or_runtime(

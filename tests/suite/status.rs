@@ -72,7 +72,7 @@ fn answer(mut stream: TcpStream, at: &Mutex<HashMap<String, (Reply, usize)>>) {
         }
         None => Reply::Whole(404, "", vec![]),
     };
-    let asked = head.starts_with("get ") && head.contains("\r\naccept: application/statuslist+jwt\r\n");
+    let asked = path == "/keys" || head.starts_with("get ") && head.contains("\r\naccept: application/statuslist+jwt\r\n");
     let _ = match reply {
         _ if !asked => stream.write_all(b"HTTP/1.1 406 no\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"),
         Reply::Whole(status, more, body) => {
@@ -95,7 +95,11 @@ impl Lists {
     }
 
     fn serve(&self, name: &str, reply: Reply) {
-        self.at.lock().unwrap().entry(format!("/status/{name}")).or_insert((Reply::Stall, 0)).0 = reply;
+        self.serve_at(format!("/status/{name}"), reply);
+    }
+
+    fn serve_at(&self, path: String, reply: Reply) {
+        self.at.lock().unwrap().entry(path).or_insert((Reply::Stall, 0)).0 = reply;
     }
 
     /// Serves a text as it is.
@@ -157,6 +161,10 @@ fn with_lists() -> &'static Bundle {
         let issuers = issuers.replace("prefix = \"dev/\"\n", &format!("prefix = \"dev/\"\n{allow}"));
         let issuers = issuers.replace("principal = \"Workload\"\n", &format!("principal = \"Workload\"\nrequire_status = true\n{allow}"));
         assert_eq!(issuers.matches("status_lists").count(), 2);
+        let issuers = format!(
+            "{issuers}\n[[issuer]]\nname = \"fetched\"\niss = \"{FETCHED_ISS}\"\naudience = \"cedargate\"\njwks_uri = \"http://{}/keys\"\n{allow}",
+            lists().addr
+        );
         changed.insert("keys/issuers.toml", issuers);
         changed
     })
@@ -188,6 +196,9 @@ fn ask(gate: &Gate, status: Value) -> Request {
 fn check(gate: &Gate, what: &str, status: Value, expect: &Expect) -> Answer {
     gate.check(what, &ask(gate, status), expect)
 }
+
+/// An issuer that publishes its keys.
+const FETCHED_ISS: &str = "https://fetched.example/";
 
 const REVOKED: Expect = Expect::refused(401, "jwt.status_revoked");
 const INVALID: Expect = Expect::refused(401, "jwt.status_invalid");
@@ -262,6 +273,28 @@ fn an_issuer_can_require_a_status() {
     gate.check("revoked", &ask(status("partner", 1)), &REVOKED);
     // The same address for a token of another issuer: its keys do not verify the list.
     check(gate, "another issuer's list", status("partner", 0), &UNAVAILABLE);
+}
+
+#[test]
+fn a_list_is_verified_with_the_keys_its_issuer_publishes() {
+    let gate = shared();
+    let jwk = cedargate::identity::signing::public_jwk("EdDSA", include_bytes!("../gate/private/stranger.pk8"), "published").unwrap();
+    lists().serve_at("/keys".into(), Reply::Whole(200, "", json!({ "keys": [jwk] }).to_string().into()));
+    let published = |token: Token| token.key(Key::Stranger).header("kid", json!("published"));
+    let list = |name: &str| List::new(name, NOW).claim("iss", json!(FETCHED_ISS));
+    lists().token("published", &list("published").token(published).make());
+    lists().token("sealed", &list("sealed").make());
+    let ask = |status: Value| {
+        let token = published(Token::dev(NOW, "carol")).claim("iss", json!(FETCHED_ISS)).claim("status", status);
+        Request::get(PATH).bearer(&token.make())
+    };
+    // A user nobody permits anything: verified, so 403 and not 401.
+    gate.check("control", &ask(status("published", 0)), &Expect::denied(403));
+    gate.check("revoked", &ask(status("published", 1)), &REVOKED);
+    gate.check("a list of another issuer's key", &ask(status("sealed", 0)), &UNAVAILABLE);
+    // And the published key is not the other issuer's.
+    lists().token("not-theirs", &List::new("not-theirs", NOW).token(published).make());
+    check(gate, "another issuer's published key", status("not-theirs", 0), &UNAVAILABLE);
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn own_gate() -> Gate {
 #[test]
 fn an_instance_at_rest_is_small() {
     let gate = own_gate();
-    let token = Token::dev(gate.now, "alice").groups(&["readers"]).make();
+    let token = Token::dev(gate.now(), "alice").groups(&["readers"]).make();
     for _ in 0..50 {
         assert_eq!(Request::get("/api/documents/1").bearer(&token).send(gate.addr).status, 200);
     }
@@ -31,7 +31,7 @@ fn an_instance_at_rest_is_small() {
 #[test]
 fn a_large_response_streams_through() {
     let gate = own_gate();
-    let token = Token::dev(gate.now, "alice").groups(&["readers"]).make();
+    let token = Token::dev(gate.now(), "alice").groups(&["readers"]).make();
     let request = Request::get(&format!("/api/documents/1?bytes={BIG}")).bearer(&token);
     let mut stream = TcpStream::connect(gate.addr).unwrap();
     stream.write_all(&request.bytes()).unwrap();
@@ -57,7 +57,7 @@ fn a_large_response_streams_through() {
 #[test]
 fn a_large_request_streams_through() {
     let gate = own_gate();
-    let token = Token::dev(gate.now, "bob").groups(&["writers"]).scope("documents.write").make();
+    let token = Token::dev(gate.now(), "bob").groups(&["writers"]).scope("documents.write").make();
     for chunked in [false, true] {
         let mut request = Request::new("PUT", "/api/documents/1").bearer(&token);
         request = if chunked { request.header("Transfer-Encoding", "chunked") } else { request.header("Content-Length", BIG.to_string()) };

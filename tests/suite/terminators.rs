@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::mtls::{DAY, configured, origin, present};
 use super::support::client::Request;
 use super::support::gate::{Expect, Gate, NOW, Setup};
-use super::support::pki::{Authority, Certified, Form, SECRET, SECRET_FIELD, Subject, xfcc_element};
+use super::support::pki::{Authority, Certified, Form, SECRET, SECRET_FIELD, Subject, escaped, xfcc_element};
 use super::support::process::Project;
 use super::support::terminator::{Files, Terminator, block, haproxy, nginx, placed};
 
@@ -163,6 +163,14 @@ fn of_several_xfcc_elements_the_terminators_own_counts() {
     let quoted = format!("Subject=\"CN=a, Hash=00\";{}", element(&one));
     gate.check("a comma inside quotes", &ask(&quoted.replace(";Subject=\"CN=a \\\"quoted\\\", name;O=x\"", "")), &Expect::allowed());
     gate.check("a quote that does not end", &ask(&format!("{},Subject=\"x", element(&one))), &Expect::refused(401, "mtls.malformed"));
+    // Envoy writes names without quotes: this one, of the client's own certificate, begins an element with somebody else's.
+    let somebody = escaped(&other.pem(), "");
+    let name = format!("spiffe://suite.example/client,Cert=\"{somebody}\"");
+    let named = client().uri(&name).issued_by(&suite);
+    let written = format!("By=x;Cert=\"{}\";URI={name}", escaped(&named.pem(), ""));
+    gate.check("a name with a comma", &ask(&written), &Expect::refused(401, "mtls.malformed"));
+    let same = format!("By=x;Cert=\"{}\";URI=spiffe://suite.example/client,Cert=\"{somebody}\"", escaped(&one.pem(), ""));
+    gate.check("the same field, of a certificate without such a name", &ask(&same), &Expect::allowed());
 }
 
 /// What every terminator must do, asked from outside. `record` finds the record of a decision.

@@ -11,7 +11,7 @@ use super::support::token::{Key, PARTNER_ISS, Token};
 const PATH: &str = "/api/documents/1";
 
 fn alice() -> Token {
-    Token::dev(gate().now, "alice").groups(&["readers"])
+    Token::dev(gate().now(), "alice").groups(&["readers"])
 }
 
 fn ask(token: &str) -> Request {
@@ -101,7 +101,7 @@ fn the_algorithm_comes_from_the_key_not_from_the_caller() {
 
 #[test]
 fn time_is_honoured_to_the_second_and_the_leeway() {
-    let now = gate().now;
+    let now = gate().now();
     // Where the clock is the host's own, seconds pass while the suite runs: only what lies well beyond is asked then.
     let exact = gate().is_local();
     let margin = if exact { 0 } else { 60 };
@@ -128,7 +128,7 @@ fn time_is_honoured_to_the_second_and_the_leeway() {
 
 #[test]
 fn the_partner_has_stricter_rules() {
-    let now = gate().now;
+    let now = gate().now();
     let partner = || Token::partner(now, "svc-1");
     let verified = |name: &str, token: &Token| {
         // A workload nobody permits anything: verified, so 403 and not 401.
@@ -181,7 +181,7 @@ fn only_a_plain_signed_token_of_json_objects_is_read() {
     refused("critical extension", &alice().header("crit", json!(["exp"])).make(), "jwt.critical");
     refused("unencoded payload", &alice().header("b64", json!(false)).header("crit", json!(["b64"])).make(), "jwt.critical");
     refused("nested token", &alice().header("cty", json!("JWT")).make(), "jwt.nested");
-    let now = gate().now;
+    let now = gate().now();
     let twice = format!(r#"{{"iss":"https://dev.cedargate.invalid/","aud":"cedargate","sub":"alice","exp":1,"exp":{}}}"#, now + 600);
     refused("a claim twice", &alice().raw_claims(twice).make(), "jwt.duplicate_member");
     refused("a header member twice", &alice().raw_header(r#"{"alg":"EdDSA","kid":"ed","kid":"ed"}"#).make(), "jwt.duplicate_member");

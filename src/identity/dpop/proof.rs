@@ -69,7 +69,9 @@ pub(in crate::identity) fn check(
         return Err(Denial::new(Reason::DpopMethodMismatch, format!("`htm` is `{}`", text::shown(claims.method))));
     }
     if !target::is_of(claims.url, facts, deployment) {
-        return Err(Denial::new(Reason::DpopUrlMismatch, format!("`htu` is `{}`", text::shown(claims.url))));
+        // SECURITY: a query, which does not belong there, may hold credentials, and this goes into the record.
+        let shown = claims.url.split(['?', '#']).next().unwrap_or_default();
+        return Err(Denial::new(Reason::DpopUrlMismatch, format!("`htu` is `{}`", text::shown(shown))));
     }
     let until = claims.fresh(config, now)?;
     if claims.token != Digest::of(token.as_bytes()) {

@@ -8,7 +8,7 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use super::{Anchor, name, spiffe};
 use crate::bundle::Digest;
 use crate::decision::{Denial, Reason, UnixTime};
-use crate::identity::{CertificateIdentity, NameKind, pem, text};
+use crate::identity::{CertificateIdentity, NameKind, pem, serial_text, text};
 use crate::limits;
 
 /// The client's certificate, parsed and not believed.
@@ -161,10 +161,7 @@ impl<'a> Leaf<'a> {
             return Err(invalid("the serial number is not positive, or too long"));
         }
         let digits: String = raw.iter().map(|byte| format!("{byte:02x}")).collect();
-        match digits.trim_start_matches('0') {
-            "" => Ok("0".to_owned()),
-            digits => Ok(digits.to_owned()),
-        }
+        Ok(serial_text(&digits))
     }
 }
 
@@ -245,6 +242,20 @@ fn mailbox(name: &str) -> Option<(&str, &str)> {
     let atom = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&b);
     let good = (1..=64).contains(&local.len()) && local.split('.').all(|part| !part.is_empty() && part.bytes().all(atom));
     (good && is_host(domain)).then_some((local, domain))
+}
+
+/// Whether no URI or DNS name of a certificate has a character that ends something in `x-forwarded-client-cert`. `false` also
+/// for what cannot be read.
+pub(super) fn has_plain_names(der: &[u8]) -> bool {
+    let Some(certificate) = parse(der) else { return false };
+    let Ok(extension) = certificate.subject_alternative_name() else { return false };
+    extension.is_none_or(|extension| {
+        extension.value.general_names.iter().all(|name| match name {
+            GeneralName::URI(text) | GeneralName::DNSName(text) => !text.contains([',', ';', '"']),
+            GeneralName::Invalid(..) => false,
+            _ => true,
+        })
+    })
 }
 
 /// Whether a certificate's name constraints speak of e-mail addresses. `None` when they cannot be read.

@@ -12,7 +12,7 @@ use crate::bundle::Digest;
 use crate::decision::{Denial, Reason, UnixTime};
 
 pub use entry::Entry;
-pub use order::Order;
+pub use order::{Order, serial_text};
 
 /// What can be cut off.
 #[derive(Debug, Clone, PartialEq, Eq)]

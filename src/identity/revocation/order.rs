@@ -83,10 +83,10 @@ fn target(kind: &str, members: &mut Members, issuers: &Issuers) -> Result<(Targe
         let digest = members.required("issuer_digest", 64)?;
         let issuer_digest = digest_of(&digest).ok_or("`certificate.issuer_digest` is not 64 hexadecimal digits")?;
         let serial = members.required("serial", SERIAL_DIGITS)?.to_ascii_lowercase();
-        let serial = Some(serial.trim_start_matches('0'))
-            .filter(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
-            .ok_or("`certificate.serial` is not a positive number in hexadecimal digits")?;
-        return Ok((Target::Certificate { issuer_digest, serial: serial.to_owned() }, None));
+        if !serial.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err("`certificate.serial` is not a number in hexadecimal digits".to_owned());
+        }
+        return Ok((Target::Certificate { issuer_digest, serial: serial_text(&serial) }, None));
     }
     let issuer = members.required("issuer", limits::ISSUER_VALUE_BYTES)?;
     let issuer =
@@ -101,6 +101,15 @@ fn target(kind: &str, members: &mut Members, issuers: &Issuers) -> Result<(Targe
     let dated = matches!(target, Target::Subject { .. } | Target::Issuer { .. });
     let issued_before = if dated { members.time("issued_before")? } else { None };
     Ok((target, issued_before))
+}
+
+/// A serial number as certificates are revoked by it: hexadecimal digits without leading zeros, and `0` for zero, which RFC
+/// 5280 forbids and some authorities issue all the same.
+pub fn serial_text(digits: &str) -> String {
+    match digits.trim_start_matches('0') {
+        "" => "0".to_owned(),
+        digits => digits.to_owned(),
+    }
 }
 
 /// The members of an object that were not looked at yet.

@@ -256,6 +256,17 @@ fn every_failure_of_a_proof_has_its_own_reason() {
 }
 
 #[test]
+fn a_query_in_the_url_of_a_proof_is_not_recorded() {
+    let key = ed();
+    let check = |htu: &str| check(&DpopConfig::default(), &key, &proof(&key, json!({}), json!({ "htu": htu })), NOW);
+    assert!(check(&format!("{HTU}?token=secret")).is_ok(), "the control: it is not compared");
+    for htu in ["https://evil.example/orders/1?token=secret", "https://evil.example/orders/1#secret", "https://evil.example/orders/1"] {
+        let denial = check(htu).unwrap_err();
+        assert_eq!((denial.reason, denial.detail.as_str()), (Reason::DpopUrlMismatch, "`htu` is `https://evil.example/orders/1`"));
+    }
+}
+
+#[test]
 fn what_a_proof_may_vary_in() {
     let key = WORLD.key("ed");
     let used = check(&DpopConfig::default(), key, &proof(key, json!({}), json!({})), NOW).unwrap();

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::support::{ISS, NOW, TestKey, bundle, codes, ed, jwks, load, problem};
-use crate::decision::UnixTime;
-use crate::identity::{Attempt, Cache, Remote, Source, Step, StoredSet};
+use super::support::{ISS, NOW, TestKey, bundle, codes, ed, good, jwks, load, problem, with};
+use crate::decision::{Reason, UnixTime};
+use crate::identity::jwt::Token;
+use crate::identity::{Attempt, Cache, Remote, Source, Step, StoredSet, Supply};
 
 const URI: &str = "jwks_uri = \"https://id.example.com/keys\"";
 
@@ -417,4 +418,26 @@ fn a_newer_set_of_another_instance_is_taken_and_an_older_one_is_not() {
     let mut cache = Cache::default();
     cache.adopt(&found, stored("c", 1), at(10));
     assert!(cache.adopt(&found, stored("d", 86_000), at(86_401)));
+}
+
+#[test]
+fn a_token_that_names_no_key_is_not_guessed_a_sealed_one_while_the_others_are_stale() {
+    let (key, other) = (ed(), TestKey::new("EdDSA", "other"));
+    let issuers = with(URI, &[key.jwk()]);
+    let remote = issuers.remote("corp").unwrap();
+    let set = |keys: &[Value]| remote.read_set(&jwks(keys)).unwrap();
+    let (same_kind, another_kind) = (set(&[other.jwk()]), set(&[TestKey::new("ES256", "es256").jwk()]));
+    let verdict = |compact: &str, supply| {
+        let token = Token::parse(compact).unwrap();
+        issuers.verify(&token, supply, at(0)).map(drop).map_err(|denial| denial.reason)
+    };
+    let nameless = key.token_of(&json!({ "typ": "JWT", "alg": key.algorithm }).to_string(), &good().to_string());
+    assert_eq!(verdict(&nameless, Supply::Set(&another_kind)), Ok(()), "the control: only one key could have signed it");
+    assert_eq!(verdict(&nameless, Supply::Set(&same_kind)), Err(Reason::JwtKeyAmbiguous));
+    assert_eq!(verdict(&nameless, Supply::Stale), Err(Reason::SystemKeysStale));
+    // One that names a sealed key needs no other, and one that names another cannot be told.
+    assert_eq!(verdict(&key.token(&good()), Supply::Stale), Ok(()));
+    assert_eq!(verdict(&other.token(&good()), Supply::Stale), Err(Reason::SystemKeysStale));
+    assert_eq!(verdict(&other.token(&good()), Supply::Set(&same_kind)), Ok(()));
+    assert_eq!(verdict(&other.token(&good()), Supply::Set(&another_kind)), Err(Reason::JwtKeyUnknown));
 }

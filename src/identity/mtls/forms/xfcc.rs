@@ -5,7 +5,12 @@
 //! terminator that proved itself; all before it may have been written by the client. A client that leaves a quote open in
 //! its own element turns the terminator's inside out, and then the text after the terminator's first quote, which is a
 //! certificate or a name, stands where only `;`, `,` or the end may: the whole field is refused.
+//!
+//! SECURITY: Envoy writes the names of `URI` and `DNS` as they stand in the client's certificate, without quotes, so one with a
+//! comma looks like a further element. An element that tells names and is not the last must therefore hold the certificate
+//! they are of, and no name in that may have a character that ends anything here.
 
+use super::super::facts;
 use super::escaped::{pem, percent_decoded};
 use super::{Bag, assemble, malformed};
 use crate::bundle::Digest;
@@ -18,12 +23,16 @@ struct Element {
     cert: Option<String>,
     chain: Option<String>,
     subject: Option<String>,
+    /// Whether it tells alternative names.
+    names: bool,
 }
 
 impl Element {
     fn add(&mut self, key: &str, value: String) -> Result<(), Denial> {
         // Envoy: keys without case. `By`, `URI` and `DNS` come once for each name; nothing is read from them.
-        let place = match key.to_ascii_lowercase().as_str() {
+        let key = key.to_ascii_lowercase();
+        self.names |= matches!(key.as_str(), "uri" | "dns");
+        let place = match key.as_str() {
             "hash" => &mut self.hash,
             "cert" => &mut self.cert,
             "chain" => &mut self.chain,
@@ -37,8 +46,22 @@ impl Element {
     }
 }
 
+impl Element {
+    /// Whether it is certain that the comma after it was the terminator's, and not in a name of the client's certificate.
+    fn ends_here(&self) -> bool {
+        let plain = |text: &String| {
+            let mut bag = Bag::default();
+            let read = percent_decoded(text).and_then(|text| pem(&text, &mut bag));
+            read.is_ok() && bag.certificates.first().is_some_and(|leaf| facts::has_plain_names(leaf))
+        };
+        // Both, where both are there: a name with a semicolon could have added one of them.
+        let mut told = self.cert.iter().chain(&self.chain).peekable();
+        !self.names || (told.peek().is_some() && told.all(plain))
+    }
+}
+
 pub(super) fn read(text: &str) -> Result<Vec<Vec<u8>>, Denial> {
-    let Element { hash, cert, chain, subject: _ } = last(text)?;
+    let Element { hash, cert, chain, subject: _, names: _ } = last(text)?;
     let mut certificate = Bag::default();
     if let Some(cert) = &cert {
         pem(&percent_decoded(cert)?, &mut certificate)?;
@@ -82,6 +105,9 @@ fn last(text: &str) -> Result<Element, Denial> {
         match following.next() {
             None => return Ok(element),
             Some(';') => {}
+            Some(',') if !element.ends_here() => {
+                return Err(malformed("an element that is not the last one tells `URI` or `DNS`, which may have ended it early"));
+            }
             Some(',') => element = Element::default(),
             Some(_) => return Err(malformed("something after a quoted value")),
         }

@@ -203,6 +203,12 @@ fn only_what_the_terminator_appended_counts_in_xfcc() {
         format!("Cert=\"{two}\";By=\",By=a;Hash={hash};Cert=\"{one}\";Subject=\"CN=client\""),
         format!("Cert=\"{two}\";By=\",By=a;Hash={hash};Subject=\"CN=client\";Cert=\"{one}\""),
         format!("By=\",Cert=\"{one}\""),
+        // Envoy writes URI and DNS names without quotes: these would be the client's own, out of its own certificate.
+        format!("By=a;Hash=x;Cert=\"{two}\";URI=spiffe://a.example/b,Cert=\"{one}\""),
+        format!("By=a;Hash=x;Cert=\"{two}\";URI=;DNS=a,By=a;Hash={hash};Cert=\"{one}\";uri=b"),
+        format!("By=a;Hash=x;Cert=\"{two}\";URI=a;Cert=\"{one}\""),
+        format!("By=a;Hash=x;Chain=\"{two}\";URI=a;Cert=\"{one}\""),
+        format!("By=a;Hash={};URI=a;Cert=\"{one}\"", Digest::of(&[2; 40])),
         "garbage".to_owned(),
     ] {
         assert_eq!(refused(read(&bad)), Reason::MtlsMalformed, "{bad}");

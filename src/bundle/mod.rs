@@ -156,6 +156,15 @@ impl Gate {
         self.mtls.as_ref()
     }
 
+    /// The switches that weaken it and are on, for whoever reads the log: a line each, without an end.
+    pub fn insecure(&self) -> Vec<String> {
+        let issuers = self.issuers.without_tls().map(|name| {
+            format!("issuer `{name}`: insecure_allow_http: whoever is on the way can put in keys of their own, or hold back a revocation")
+        });
+        let mtls = self.mtls.iter().flat_map(Mtls::insecure).map(|what| format!("keys/mtls.toml: {what}"));
+        issuers.chain(mtls).collect()
+    }
+
     /// The digest of the whole bundle.
     pub fn policy_digest(&self) -> Digest {
         self.policy_digest

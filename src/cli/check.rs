@@ -9,7 +9,6 @@ use super::{Exit, exit};
 use crate::bundle::Gate;
 use crate::host::Manifest;
 use crate::host::allowed::AllowedHosts;
-use crate::identity::Mtls;
 
 /// Where a project has its manifest.
 const MANIFEST: &str = "spin.toml";
@@ -40,17 +39,22 @@ pub struct CheckArgs {
 
 /// Which addresses of issuers a component may not reach, a line each with what to add; empty when there is none.
 pub(super) fn unreachable(gate: &Gate, allowed: &AllowedHosts, manifest: &str) -> String {
-    let mut lines = String::new();
-    for remote in gate.issuers().remotes() {
-        let url = remote.url();
-        if !url.to_string().parse().is_ok_and(|uri| allowed.allows(&uri)) {
-            let (issuer, origin) = (remote.issuer(), url.origin());
-            lines.push_str(&format!(
-                "warning: the keys of issuer `{issuer}` cannot be fetched: add \"{origin}\" to allowed_outbound_hosts in {manifest}\n"
-            ));
-        }
-    }
-    lines
+    let keys = gate.issuers().remotes().map(|remote| ("keys", remote.issuer(), remote.url()));
+    let lists = gate.issuers().status_lists().map(|(issuer, url)| ("status lists", issuer, url));
+    let barred = keys.chain(lists).filter(|(.., url)| !url.to_string().parse().is_ok_and(|uri| allowed.allows(&uri)));
+    barred
+        .map(|(what, issuer, url)| {
+            let origin = url.origin();
+            format!(
+                "warning: the {what} of issuer `{issuer}` cannot be fetched: add \"{origin}\" to allowed_outbound_hosts in {manifest}\n"
+            )
+        })
+        .collect()
+}
+
+/// Which checks are switched off, a line each; empty when there is none.
+pub(super) fn insecure(gate: &Gate) -> String {
+    gate.insecure().into_iter().map(|what| format!("warning: {what}\n")).collect()
 }
 
 /// Runs `cedargate check`.
@@ -73,9 +77,7 @@ pub fn run(args: &CheckArgs) -> miette::Result<Exit> {
             if let Ok(manifest) = Manifest::read(Path::new(MANIFEST)) {
                 output::stderr(&unreachable(&gate, &manifest.allowed(|name| std::env::var(name).ok()), MANIFEST));
             }
-            for what in gate.mtls().into_iter().flat_map(Mtls::insecure) {
-                output::stderr(&format!("warning: keys/mtls.toml: {what}\n"));
-            }
+            output::stderr(&insecure(&gate));
             output::stdout(&format!(
                 "ok: {}, {}{}, policy digest {}\n",
                 count(gate.policy().len(), "policy"),
@@ -105,13 +107,18 @@ mod tests {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut bundle: Bundle = files::read_bundle(&root.join("policies"), &root.join("keys"), false).unwrap();
         let issuer = "[[issuer]]\nname = \"corp\"\niss = \"https://id.example.com/\"\naudience = \"x\"\n";
-        bundle.insert("keys/issuers.toml", format!("version = 1\n{issuer}jwks_uri = \"https://keys.example.net:8443/jwks\"\n"));
+        let sources = "jwks_uri = \"https://keys.example.net:8443/jwks\"\nstatus_lists = \"https://id.example.com/status/\"\n";
+        bundle.insert("keys/issuers.toml", format!("version = 1\n{issuer}{sources}"));
         let gate = Gate::load(&bundle).unwrap();
         let allowed = |host: &str| [AllowedHost::parse(host).unwrap()].into_iter().collect::<AllowedHosts>();
         assert_eq!(
             unreachable(&gate, &allowed("https://id.example.com"), "spin.toml"),
             "warning: the keys of issuer `corp` cannot be fetched: add \"https://keys.example.net:8443\" to allowed_outbound_hosts in spin.toml\n"
         );
-        assert_eq!(unreachable(&gate, &allowed("https://keys.example.net:8443"), "spin.toml"), "");
+        assert_eq!(
+            unreachable(&gate, &allowed("https://keys.example.net:8443"), "spin.toml"),
+            "warning: the status lists of issuer `corp` cannot be fetched: add \"https://id.example.com\" to allowed_outbound_hosts in spin.toml\n"
+        );
+        assert_eq!(unreachable(&gate, &allowed("https://*:*"), "spin.toml"), "");
     }
 }

@@ -8,6 +8,7 @@ use std::time::Instant;
 use miette::{Context, IntoDiagnostic, Report, miette};
 use serde_json::json;
 
+use super::check::insecure;
 use super::diagnostic::Invalid;
 use super::files::{self, Folders};
 use super::output::{self, Format};
@@ -57,6 +58,7 @@ pub fn run(args: SealArgs) -> miette::Result<Exit> {
     let progress = Progress::new(format == Format::Json);
     progress.step("reading policies and keys");
     let (bundle, gate) = files::load(&policies, &keys, dev)?;
+    let warnings = insecure(&gate);
     // The component loads them again, and tells what it found.
     drop(gate);
     let base = read_base(&base)?;
@@ -64,6 +66,7 @@ pub fn run(args: SealArgs) -> miette::Result<Exit> {
     let sealed = host::seal(&base, &bundle).map_err(|error| refused(error, &policies, &keys, bundle))?;
     write_whole(&output, &sealed.component)?;
     drop(progress);
+    output::stderr(&warnings);
     let elapsed = started.elapsed();
     let Sealed { component, policy_digest, schema_digest, policies } = sealed;
     let text = match format {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use miette::{Context, IntoDiagnostic, MietteDiagnostic, miette};
 
-use super::check::unreachable;
+use super::check::{insecure, unreachable};
 use super::files::{self, Folders};
 use super::progress::Progress;
 use super::seal::{read_base, refused, write_whole};
@@ -135,7 +135,8 @@ async fn serve(args: UpArgs) -> miette::Result<Exit> {
         variables.insert(ORIGIN.into(), demo.origin());
     }
     let app = manifest.resolve(&variables, environment).map_err(|error| miette!("{error}"))?;
-    let unreachable = gate.map(|gate| unreachable(&gate, &app.allowed, &args.from.display().to_string())).unwrap_or_default();
+    let manifest = args.from.display().to_string();
+    let warnings = gate.map(|gate| [unreachable(&gate, &app.allowed, &manifest), insecure(&gate)].concat()).unwrap_or_default();
     let origin = app.variables.get(ORIGIN).cloned().unwrap_or_default();
 
     let tls = match (&args.tls_cert, &args.tls_key) {
@@ -178,7 +179,7 @@ async fn serve(args: UpArgs) -> miette::Result<Exit> {
     // Before anybody can know that it serves: from here on a signal is a graceful stop.
     let mut signals = Signals::catch()?;
     greet(&args, &server, &told, &origin, demo.is_some())?;
-    output::stderr(&unreachable);
+    output::stderr(&warnings);
     signals.next().await?;
     output::stderr("stopping: requests in flight may finish; once more stops at once\n");
     tokio::select! {

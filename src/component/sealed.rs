@@ -5,7 +5,6 @@ use std::sync::{Once, OnceLock};
 use serde_json::json;
 
 use crate::bundle::{Bundle, Gate};
-use crate::identity::Mtls;
 
 // INVARIANT: written only by `initialize`, which sealing calls before the snapshot and which the sealed component no
 // longer exports. A running instance can only read it.
@@ -33,8 +32,8 @@ pub(super) fn warn_of_insecure(gate: &Gate) {
     // Sealing never serves a request, so that this is not done yet in the snapshot.
     static TOLD: Once = Once::new();
     TOLD.call_once(|| {
-        for what in gate.mtls().into_iter().flat_map(Mtls::insecure) {
-            eprintln!("warning: keys/mtls.toml: {what}");
+        for what in gate.insecure() {
+            eprintln!("warning: {what}");
         }
     });
 }

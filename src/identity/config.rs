@@ -37,6 +37,7 @@ pub(super) struct IssuerConfig {
     pub(super) claims: ClaimPaths,
     pub(super) required: Required,
     pub(super) lists: Lists,
+    pub(super) allow_http: bool,
     pub(super) remote: Option<Remote>,
 }
 
@@ -116,7 +117,7 @@ fn read_issuer(mut table: Table<'_>, config: &mut Config, report: &mut Report) {
         }
         set(&table, "audience", values, |text| is_value(text).then(|| text.to_owned()), |_| VALUE.to_owned(), report)
     });
-    let Published { configured: published, remote } = remote::read(&mut table, name.as_ref(), iss.as_ref(), report);
+    let Published { configured: published, remote, allow_http } = remote::read(&mut table, name.as_ref(), iss.as_ref(), report);
     if !published {
         table.require("keys", "the files with the issuer's public keys, beside this file", report);
     }
@@ -180,6 +181,7 @@ fn read_issuer(mut table: Table<'_>, config: &mut Config, report: &mut Report) {
             claims,
             required,
             lists,
+            allow_http,
             remote,
         });
     }

@@ -8,7 +8,7 @@ use super::jwt::Token;
 use super::key::Key;
 use super::remote::Remote;
 use super::status::Lists;
-use super::{DpopConfig, KeyNeed, PrincipalKind, Supply, TokenIdentity, claims, load, text};
+use super::{DpopConfig, KeyNeed, PrincipalKind, Supply, TokenIdentity, Url, claims, load, text};
 #[cfg(test)]
 use super::{Identity, authorization};
 use crate::bundle::{Bundle, Report};
@@ -62,6 +62,8 @@ pub(super) struct Issuer {
     pub(super) required: Required,
     /// Which status lists its tokens may name.
     pub(super) lists: Lists,
+    /// Whether addresses without TLS are taken, of keys and of status lists.
+    pub(super) allow_http: bool,
     /// Where more keys come from.
     pub(super) remote: Option<Remote>,
 }
@@ -109,6 +111,16 @@ impl Issuers {
     /// Everywhere keys are fetched from.
     pub fn remotes(&self) -> impl Iterator<Item = &Remote> {
         self.by_iss.values().filter_map(|issuer| issuer.remote.as_ref())
+    }
+
+    /// The addresses status lists may have, or lie below, each with the name of its issuer.
+    pub fn status_lists(&self) -> impl Iterator<Item = (&str, &Url)> {
+        self.by_iss.values().flat_map(|issuer| issuer.lists.addresses().map(|url| (issuer.name.as_str(), url)))
+    }
+
+    /// The names of the issuers that are asked without TLS where an address says so.
+    pub(crate) fn without_tls(&self) -> impl Iterator<Item = &str> {
+        self.by_iss.values().filter(|issuer| issuer.allow_http).map(|issuer| issuer.name.as_str())
     }
 
     /// The exact `iss` of the issuer with this `iss`, or else with this name.

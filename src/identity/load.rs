@@ -138,6 +138,7 @@ impl Loader<'_> {
                 keys,
                 required: config.required,
                 lists: config.lists.clone(),
+                allow_http: config.allow_http,
                 remote: config.remote.clone(),
             };
             self.issuers.push(Placed { file: file.to_owned(), config, issuer });

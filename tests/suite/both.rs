@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
+use super::credentials::fates;
 use super::mtls::configured;
 use super::support::client::Request;
 use super::support::gate::{Expect, Gate, NOW, Setup};
@@ -50,15 +51,6 @@ fn with_certificate(request: Request) -> Request {
 
 fn with_both(path: &str) -> Request {
     with_certificate(Request::get(path).bearer(&token().make()))
-}
-
-/// Kind, fate and reason of each credential.
-fn fates(record: &Value) -> Vec<(&str, &str, &str)> {
-    let credentials = record["credentials"].as_array().unwrap();
-    credentials
-        .iter()
-        .map(|c| (c["kind"].as_str().unwrap(), c["fate"].as_str().unwrap(), c["reason"].as_str().unwrap_or_default()))
-        .collect()
 }
 
 #[test]

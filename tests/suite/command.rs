@@ -7,9 +7,11 @@ use std::process::Command;
 use cedargate::cli::Exit;
 use serde_json::Value;
 
+use super::mtls::{WORKLOADS, published};
 use super::support::client::{Request, Response, parse};
 use super::support::gate::{NOW, root};
 use super::support::origin::Origin;
+use super::support::pki::{Form, SECRET, SECRET_FIELD, pem};
 use super::support::process::{Project, Up, ended, sealed_file};
 use super::support::token::Token;
 
@@ -217,6 +219,35 @@ fn what_up_is_told_shows_in_its_records() {
     assert_eq!((text.lines().count(), &last["region"]), (3, &"from-env".into()));
 }
 
+/// RFC 9440, appendix A, by the clock the command is given. The same certificates in all their combinations are in `mtls`.
+#[test]
+fn the_standards_own_certificates_count_by_the_clock_that_up_is_given() {
+    let project = Project::new();
+    let origin = Origin::start(([127, 0, 0, 1], 0).into());
+    std::fs::create_dir(project.path("keys/ca")).unwrap();
+    project.write("keys/ca/rfc9440.pem", &pem(&published("root.pem")));
+    let terminator = format!("[terminator]\nsecret_header = \"{SECRET_FIELD}\"\n");
+    let anchor = "[[anchor]]\nname = \"rfc9440\"\ncertificates = [\"rfc9440.pem\"]\n";
+    project.write(
+        "keys/mtls.toml",
+        &format!("version = 1\nform = \"rfc9440\"\nnames = [\"email\", \"dns\", \"subject\"]\n{terminator}{anchor}"),
+    );
+    project.write("policies/suite-workloads.cedar", WORKLOADS);
+    let chain = ["client.pem", "intermediate.pem", "root.pem"].map(published);
+    for (now, status, reason) in [
+        ("2020-06-01T00:00:00Z", 200, "policy.permit"),
+        ("2019-12-31T00:00:00Z", 401, "mtls.not_yet_valid"),
+        ("2026-01-01T00:00:00Z", 401, "mtls.expired"),
+    ] {
+        let mut command = project.command(&["up", "--listen", "127.0.0.1:0", "--now", now, "--origin", &format!("http://{}", origin.addr)]);
+        let up = Up::start(command.env("SPIN_VARIABLE_MTLS_TERMINATOR_SECRET", SECRET));
+        let request = Form::Rfc9440.send(Request::get("/machines"), &[&chain[0], &chain[1], &chain[2]]);
+        assert_eq!(request.send(up.addr).status, status, "{now}");
+        assert_eq!(origin.seen(&request.id).len(), usize::from(status == 200), "{now}");
+        assert_eq!(up.records(1)[0]["reason"], reason, "{now}");
+    }
+}
+
 #[test]
 fn up_says_clearly_what_it_cannot_do() {
     let project = Project::new();
@@ -283,10 +314,11 @@ fn options(project: &Project, subcommand: &str) -> Vec<String> {
 fn every_option_in_a_documented_command_exists() {
     let project = Project::new();
     let known: Vec<(&str, Vec<String>)> =
-        ["up", "seal", "check", "token", "reasons"].iter().map(|name| (*name, options(&project, name))).collect();
+        ["up", "seal", "check", "token", "revoke", "reasons"].iter().map(|name| (*name, options(&project, name))).collect();
     let mut seen = 0;
-    for page in ["README.md", "docs/quickstart.md", "docs/operations.md", "docs/testing.md", "docs/policies.md", "docs/configuration.md"] {
-        let text = std::fs::read_to_string(root().join(page)).unwrap();
+    let pages = ["quickstart", "operations", "testing", "policies", "configuration", "revocation", "key-rotation", "terminators"];
+    for page in pages.iter().map(|name| format!("docs/{name}.md")).chain(["README.md".to_owned()]) {
+        let text = std::fs::read_to_string(root().join(&page)).unwrap();
         for line in text.lines().filter(|line| line.starts_with("    ")) {
             let Some((_, rest)) = line.split_once("cedargate ") else { continue };
             let rest = rest.split(['|', '>', '#', '&', ')']).next().unwrap();

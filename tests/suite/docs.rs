@@ -82,10 +82,39 @@ fn reason_codes_in_the_documentation_exist() {
     for (page, text) in pages() {
         for word in text.split('`').skip(1).step_by(2) {
             let group = word.split_once('.').map_or("", |(group, _)| group);
-            let code =
-                matches!(group, "request" | "jwt" | "system") && word.chars().all(|c| c.is_ascii_lowercase() || matches!(c, '_' | '.'));
+            let code = matches!(group, "request" | "jwt" | "dpop" | "mtls" | "system")
+                && !word.ends_with(".toml")
+                && word.chars().all(|c| c.is_ascii_lowercase() || matches!(c, '_' | '.'));
             assert!(!code || codes.contains(word), "{}: `{word}`", page.display());
         }
+    }
+}
+
+#[test]
+fn every_key_of_the_configuration_is_documented() {
+    let page = fs::read_to_string(root().join("docs/configuration.md")).unwrap();
+    let mut keys = BTreeSet::new();
+    for path in files(&root().join("src/identity"), ".rs").iter().filter(|path| !path.to_string_lossy().contains("/tests/")) {
+        let source = fs::read_to_string(path).unwrap();
+        // How the files are read: `table.string("key", …)`, `number(table, "key", …)`.
+        for call in [
+            ".string(\"",
+            ".strings(\"",
+            ".integer(\"",
+            ".boolean(\"",
+            ".table(\"",
+            ".tables(\"",
+            "number(table, \"",
+            "number(&mut table, \"",
+        ] {
+            keys.extend(source.split(call).skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()));
+        }
+    }
+    assert!(keys.len() > 35 && keys.contains("stale_if_error_seconds") && keys.contains("insecure_trust_any"), "{keys:?}");
+    for key in keys {
+        let shown =
+            [format!("| `{key}` |"), format!("`[{key}]`"), format!("`[[{key}]]`"), format!("`[issuer.{key}]`"), format!("\n    {key} = 1")];
+        assert!(shown.iter().any(|shown| page.contains(shown)), "docs/configuration.md has no row for `{key}`");
     }
 }
 

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use cedargate::bundle::{Bundle, Gate as Sealed, Report};
 use cedargate::decision::UnixTime;
-use cedargate::host::InstanceLimits;
+use cedargate::host::key_value::KeyValue;
+use cedargate::host::{InstanceLimits, Manifest};
 use cedargate::identity::{Deployment, Secret, dpop_nonce};
 use serde_json::{Value, json};
 
 use super::support::client::Request;
-use super::support::gate::{Expect, Gate, NOW, Setup, bundle, gate};
+use super::support::gate::{Expect, Gate, NOW, Setup, bundle, gate, root};
 use super::support::origin::Origin;
 use super::support::token::{Key, Proof, Token, public_jwk, sha256, thumbprint};
 
@@ -245,6 +246,25 @@ fn a_store_that_cannot_be_asked_denies() {
     let token = bound_at(NOW);
     let request = ask(&token, &Proof::new(NOW, "GET", URL, &token).make());
     gate.check("no such store", &request, &Expect::refused(503, "system.store_unavailable"));
+}
+
+/// Here the store answers, and so does the revocation list: only what is kept of used proofs cannot be had.
+#[test]
+fn what_is_kept_of_proofs_denies_when_it_cannot_be_read() {
+    let manifest = Manifest::read(&root().join("spin.toml")).unwrap();
+    let app = manifest.resolve(&[("origin".to_owned(), "http://127.0.0.1:1".to_owned())].into_iter().collect(), |_| None).unwrap();
+    let shared = KeyValue::memory(app.key_value_stores).unwrap();
+    let store = shared.open("default").unwrap();
+    let gate = setup("default", 1).key_value(&shared).start(&origin());
+    let token = alice();
+    let bound = || ask(&token, &Proof::new(NOW, "GET", URL, &token).make());
+    gate.check("control", &bound(), &Expect::allowed());
+    let list = |byte: u8| format!("dpop/{byte:02x}");
+    (0..=255).for_each(|byte| store.set(&list(byte), b"not a list of proofs").unwrap());
+    gate.check("unreadable", &bound(), &Expect::refused(503, "system.store_unavailable"));
+    gate.check("a bearer token needs none", &Request::get(PATH).bearer(&unbound().make()), &Expect::allowed());
+    (0..=255).for_each(|byte| store.delete(&list(byte)).unwrap());
+    gate.check("the control again", &bound(), &Expect::allowed());
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod dpop;
 mod edges;
 mod faults;
 mod forwarding;
+mod insecure;
 mod malformed;
 mod metadata;
 mod mtls;

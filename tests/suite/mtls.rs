@@ -338,7 +338,7 @@ fn a_certificate_that_comes_twice_is_refused() {
 }
 
 /// A certificate of RFC 9440, appendix A, in DER.
-fn published(name: &str) -> Vec<u8> {
+pub fn published(name: &str) -> Vec<u8> {
     let path = root().join("tests/data/identity/rfc9440").join(name);
     from_pem(&std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display())))
 }

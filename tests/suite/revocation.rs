@@ -261,6 +261,12 @@ fn the_cache_is_what_it_is_said_to_be() {
     assert_eq!((response.status, &response.json()["effective_within_ms"]), (201, &json!(60_000)));
     revoked(&slow, "its own change", &bob);
     revoked(&slow, "the change before", &who);
+    // Whoever says nothing has a second.
+    let default = Setup::new(&bundle()).start(&origin);
+    passes(&default, "control", &bob);
+    let (response, _) = change(&default, "POST", &json!({"subject": {"issuer": "dev", "sub": "bob"}}));
+    assert_eq!(response.json()["effective_within_ms"], 1_000);
+    revoked(&default, "after a second", &bob);
 }
 
 #[test]

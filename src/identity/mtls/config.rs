@@ -49,8 +49,8 @@ pub(super) struct AnchorConfig {
 /// What a file names, whatever else is wrong with it.
 #[derive(Debug, Default)]
 pub(super) struct Named {
-    pub(super) certificates: BTreeSet<String>,
-    pub(super) crls: BTreeSet<String>,
+    pub(super) certificates: Vec<Found<String>>,
+    pub(super) crls: Vec<Found<String>>,
     /// Whether the file could not be read at all, so that it is not known what it names.
     pub(super) unread: bool,
 }
@@ -292,7 +292,7 @@ fn read_terminator(mut table: Table<'_>, fields: &mut Fields, report: &mut Repor
     }
     if !insecure_trust_any && !proofs {
         good = false;
-        let problem = Problem::new(FILE, "mtls.missing_key", "`[terminator]` says of no way to prove anything");
+        let problem = Problem::new(FILE, "mtls.missing_key", "`[terminator]` names no proof");
         let help = "`secret_header` with the variable `mtls_terminator_secret`, `addresses`, or both";
         report.add(problem.at(Some(table.span())).help(help));
     }
@@ -309,8 +309,8 @@ fn read_anchor(mut table: Table<'_>, named: &mut Named, report: &mut Report) -> 
     let trust_domains = table.strings("trust_domains", false, report);
     let prefix = table.string("prefix", report);
     let whole = table.span();
-    named.certificates.extend(certificates.iter().flat_map(|files| files.value.iter().map(|file| file.value.clone())));
-    named.crls.extend(crls.iter().flat_map(|files| files.value.iter().map(|file| file.value.clone())));
+    named.certificates.extend(certificates.iter().flat_map(|files| files.value.clone()));
+    named.crls.extend(crls.iter().flat_map(|files| files.value.clone()));
 
     let mut good = true;
     let mut refuse = |span: &Range<usize>, value: &str, help: &str| {

@@ -26,7 +26,13 @@ pub(super) fn load(bundle: &Bundle, report: &mut Report) -> Option<Mtls> {
     let mut named = Named::default();
     let config = bundle.get(FILE).and_then(|bytes| config::read(bytes, &mut named, &mut own));
     check_files(bundle, &named, &mut own);
-    let loaded = config.map(|config| read_files(bundle, config, &mut own));
+    let loaded = match config {
+        Some(config) => Some(read_files(bundle, config, &mut own)),
+        None => {
+            missing_files(bundle, &named, &mut own);
+            None
+        }
+    };
     for problem in own.problems() {
         report.add(problem.clone());
     }
@@ -54,15 +60,23 @@ fn check_files(bundle: &Bundle, named: &Named, report: &mut Report) {
         let name = path.strip_prefix(folder).unwrap_or(path);
         if name.contains('/') || !endings.iter().any(|ending| name.strip_suffix(ending).is_some_and(|stem| !stem.is_empty())) {
             report.add(Problem::new(path, "bundle.unknown_file", "the file has no meaning here").help(known));
-        } else if !names.contains(name) && !named.unread {
+        } else if !named.unread && !names.iter().any(|file| file.value == name) {
             let problem = Problem::new(path, "key.unused", "no anchor names this file");
             report.add(problem.help("add it to an `[[anchor]]` of `keys/mtls.toml`, or remove it"));
         }
     }
 }
 
+/// Reports named files that are not there, where something else is wrong and they are not read.
+fn missing_files(bundle: &Bundle, named: &Named, report: &mut Report) {
+    let mut files = Files::new(bundle, report);
+    for (folder, file) in named.certificates.iter().map(|file| (CERTIFICATES, file)).chain(named.crls.iter().map(|file| (CRLS, file))) {
+        let _ = files.get(folder, file);
+    }
+}
+
 fn read_files(bundle: &Bundle, config: Config, report: &mut Report) -> Mtls {
-    let mut files = Files { bundle, report, trust: Vec::new(), roots: Vec::new(), crls: Vec::new(), crls_read: BTreeMap::new() };
+    let mut files = Files::new(bundle, report);
     for (index, anchor) in config.anchors.iter().enumerate() {
         anchor.certificates.iter().for_each(|file| files.certificates(index, file));
         anchor.crls.iter().for_each(|file| files.crls(file));
@@ -106,6 +120,10 @@ struct Files<'a> {
 }
 
 impl<'a> Files<'a> {
+    fn new(bundle: &'a Bundle, report: &'a mut Report) -> Self {
+        Self { bundle, report, trust: Vec::new(), roots: Vec::new(), crls: Vec::new(), crls_read: BTreeMap::new() }
+    }
+
     fn get(&mut self, folder: &str, file: &Found<String>) -> Option<&'a [u8]> {
         let found = self.bundle.get(&format!("{folder}{}", file.value)).filter(|_| !file.value.contains('/'));
         if found.is_none() {

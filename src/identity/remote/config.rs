@@ -79,6 +79,8 @@ pub(in crate::identity) struct Published {
     pub(in crate::identity) configured: bool,
     /// What it says, when it is right.
     pub(in crate::identity) remote: Option<Remote>,
+    /// Whether addresses without TLS are taken: of keys, and of status lists.
+    pub(in crate::identity) allow_http: bool,
 }
 
 /// Reads an issuer's configuration. `name` and `iss` are missing when they have problems of their own.
@@ -105,7 +107,7 @@ pub(in crate::identity) fn read(
                 let problem = table.problem("issuers.value", &found.span, message);
                 report.add(problem.help("it goes with `jwks_uri` or `discovery`"));
             }
-            return Published { configured, remote: None };
+            return Published { configured, remote: None, allow_http };
         }
         (Some(_), Some(discovery)) => {
             let problem = table.problem("issuers.value", &discovery.span, "an issuer has either `jwks_uri` or `discovery`, not both");
@@ -134,7 +136,7 @@ pub(in crate::identity) fn read(
         }),
         _ => None,
     };
-    Published { configured, remote }
+    Published { configured, remote, allow_http }
 }
 
 fn value(found: &Option<Found<i64>>, default: i64) -> i64 {

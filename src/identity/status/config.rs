@@ -16,6 +16,11 @@ pub(in crate::identity) struct Lists {
 }
 
 impl Lists {
+    /// The addresses that were configured.
+    pub(in crate::identity) fn addresses(&self) -> impl Iterator<Item = &Url> {
+        self.addresses.iter()
+    }
+
     /// Whether tokens may name the list at `url`.
     ///
     /// SECURITY: the gate asks the address a token names. Without this, whoever can have a token signed could have the gate

@@ -142,7 +142,7 @@ fn plausible(certificate: &CertificateIdentity) {
     for name in dns_names.iter().chain(emails).chain(uris).chain(ip_addresses) {
         assert!(!name.chars().any(char::is_control), "{name:?}");
     }
-    assert!(!principal.ends_with(':'), "a name without characters: {principal}");
+    assert!(!["fuzz/dns:", "fuzz/email:", "fuzz/subject:"].contains(&principal.as_str()), "a name without characters: {principal}");
     assert!(dns_names.iter().all(|name| !name.bytes().any(|byte| byte.is_ascii_uppercase())), "{dns_names:?}");
     assert!(!serial.is_empty() && serial.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')), "{serial}");
 }

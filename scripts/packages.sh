@@ -33,7 +33,8 @@ as_root() {
     fi
 }
 
-candidate() { LC_ALL=C apt-cache policy "$1" 2>/dev/null | grep -q 'Candidate: [^(]'; }
+# Not `grep -q`: that stops reading at the first match, and with pipefail what apt-cache still had to say makes it a failure.
+candidate() { LC_ALL=C apt-cache policy "$1" 2>/dev/null | grep 'Candidate: [^(]' >/dev/null; }
 
 apt_updated=
 apt_update() {

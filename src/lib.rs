@@ -11,6 +11,7 @@
 //! | verify evidence | [`identity`] | evidence, time → [`identity::Identity`] |
 //! | ask Cedar | [`policy`] | facts, identity, time → [`policy::Verdict`] |
 //! | decide | [`decision`] | the above → [`decision::Decision`], with a [`decision::Permit`] or a denial |
+//! | sign | [`signed_url`] | permit → a URL; a URL that arrived → [`identity::Identity`] |
 //! | act | [`enforce`] | decision → response, or headers for the origin |
 //! | tell | [`audit`] | decision → one record |
 //!
@@ -42,6 +43,7 @@ pub mod identity;
 pub mod limits;
 pub mod policy;
 pub mod request;
+pub mod signed_url;
 
 #[cfg(target_family = "wasm")]
 mod component;

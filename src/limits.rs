@@ -168,6 +168,27 @@ pub const STORE_ANSWER_MS: u64 = 5_000;
 /// How often a change of a key in the store is tried again because others change it too.
 pub const STORE_TRIES: usize = 64;
 
+/// Longest a signed URL may count, in seconds: seven days, which is also the longest of AWS (SigV4 query authentication).
+pub const LINK_SECONDS: i64 = 604_800;
+/// Most keys in a keyring: one that signs, and those whose links still run.
+pub const LINK_KEYS: usize = 16;
+/// Longest id of a key in a keyring, in bytes: it stands in every link.
+pub const LINK_KEY_ID_BYTES: usize = 32;
+/// Longest name in a link, in bytes: a Cedar principal of the longest prefix and subject fits.
+pub const LINK_NAME_BYTES: usize = 1024;
+/// Longest parameters of a link, in bytes: less than what browsers keep in one cookie (4,096 bytes, RFC 6265, section 6.1).
+pub const LINK_BYTES: usize = 3840;
+/// Most links one request may ask for.
+pub const LINK_ITEMS: usize = 100;
+/// Largest body of a request for links, in bytes: a hundred items with long paths and queries fit.
+pub const LINK_BODY_BYTES: usize = 256 * 1024;
+/// Most targets in `signed-urls.toml`, and most credentials in `signed_url_credentials`.
+pub const LINK_TARGETS: usize = 64;
+/// Longest part of a credential for other services, in bytes: an RSA key of 4096 bits in PEM has 3.3 KiB.
+pub const LINK_CREDENTIAL_BYTES: usize = 8 * 1024;
+/// The last second that RFC 3339 can write (year 9999).
+pub const LATEST_SECONDS: i64 = 253_402_300_799;
+
 /// Longest string copied into a record, in bytes; longer ones are cut and marked.
 pub const RECORD_STRING_BYTES: usize = 1024;
 /// Largest file of a bundle, and the whole of it, in bytes.

@@ -9,5 +9,5 @@ mod text;
 mod time;
 
 pub use id::{DecisionId, Entropy, TraceIds};
-pub use record::{Context, Record, RequestView, Timing, Upstream};
+pub use record::{Context, Record, RequestView, SigningView, Timing, Upstream};
 pub use time::Timestamp;

@@ -9,6 +9,7 @@ use crate::decision::{Decision, Denial, Reason};
 use crate::identity::{CertificateIdentity, Credential, Fate, Identity, TokenIdentity};
 use crate::policy::{PolicyRef, Verdict};
 use crate::request::{Facts, RawRequest};
+use crate::signed_url::{Issued, LinkIdentity, Wanted};
 
 /// What the shell knows about the request beside the decision.
 #[derive(Debug)]
@@ -33,6 +34,63 @@ pub struct Context<'a> {
     pub upstream: Option<Upstream>,
     /// What was changed in the gate's own state, when anything was: one line.
     pub change: Option<String>,
+    /// The URLs that were asked for, when any were.
+    pub signing: Vec<SigningView>,
+}
+
+/// One URL that was asked for, as records show it: never the URL's signature.
+#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+pub struct SigningView {
+    decision: &'static str,
+    reason: &'static str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    detail: String,
+    format: &'static str,
+    methods: Vec<&'static str>,
+    path: String,
+    prefix: bool,
+    expires_in: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<i64>,
+    cedar: Option<Cedar>,
+    policies: Vec<Policy>,
+}
+
+impl SigningView {
+    /// The view of one URL: what was wanted, what decided, and what became of it.
+    pub fn new(wanted: &Wanted, verdict: Option<&Verdict>, policies: &[PolicyRef], outcome: Result<&Issued, &Denial>) -> Self {
+        let (decision, reason, detail) = match outcome {
+            Ok(_) => ("allow", Reason::PolicyPermit, ""),
+            Err(denial) => ("deny", denial.reason, denial.detail.as_str()),
+        };
+        let issued = outcome.ok();
+        let Wanted { methods, path, query: _, parameters: _, expires_in, not_before: _, prefix, network, subject, format } = wanted;
+        Self {
+            decision,
+            reason: reason.code(),
+            detail: clean(detail),
+            format: format.name(),
+            methods: methods.iter().map(|method| method.as_str()).collect(),
+            path: clean(path.raw()),
+            prefix: *prefix,
+            expires_in: *expires_in,
+            subject: subject.as_deref().map(clean),
+            address: network.map(|network| network.to_string()),
+            link_id: issued.and_then(|issued| issued.link_id.clone()),
+            key_id: issued.map(|issued| clean(&issued.key_id)),
+            expires_at: issued.map(|issued| issued.expires_at.0),
+            cedar: verdict.map(cedar),
+            policies: policies.iter().map(policy).collect(),
+        }
+    }
 }
 
 /// The request as records show it: canonical where it could be read, else raw, cut and cleaned.
@@ -111,6 +169,8 @@ pub struct Record {
     errors: Vec<String>,
     identity: Option<Token>,
     certificate: Option<Certificate>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signed_url: Option<LinkView>,
     credentials: Vec<CredentialView>,
     cedar: Option<Cedar>,
     request: RequestView,
@@ -118,10 +178,12 @@ pub struct Record {
     upstream: Option<UpstreamView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     change: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    signing: Vec<SigningView>,
     timing_us: Timing,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
 struct Policy {
     id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -163,7 +225,21 @@ struct CredentialView {
     detail: String,
 }
 
+/// A signed URL that verified.
 #[derive(Debug, Serialize)]
+struct LinkView {
+    link_id: String,
+    key_id: String,
+    issuer: String,
+    subject: String,
+    issued_at: i64,
+    expires_at: i64,
+    prefix: bool,
+    carrier: &'static str,
+    policy_digest: String,
+}
+
+#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
 struct Cedar {
     principal: String,
     action: String,
@@ -216,7 +292,7 @@ impl Record {
 
     fn build(context: Context<'_>, decision: &'static str, reason: Reason, detail: &str, told: Told<'_>) -> Self {
         let Told { identity, credentials, verdict } = told;
-        let Context { time, id, trace, region, gate, request, status, timing, upstream, change } = context;
+        let Context { time, id, trace, region, gate, request, status, timing, upstream, change, signing } = context;
         Self {
             v: 1,
             time: time.to_string(),
@@ -233,14 +309,16 @@ impl Record {
             errors: verdict.map(|v| v.errors.iter().map(|e| clean(e)).collect()).unwrap_or_default(),
             identity: identity.token().map(token),
             certificate: identity.certificate().map(certificate),
+            signed_url: identity.link().map(link),
             credentials: credentials.iter().map(credential).collect(),
-            cedar: verdict.map(|v| Cedar { principal: clean(&v.principal), action: clean(&v.action), resource: clean(&v.resource) }),
+            cedar: verdict.map(cedar),
             request,
             upstream: upstream.map(|u| match u {
                 Upstream::Status(status) => UpstreamView::Status(status),
                 Upstream::Failed(denial) => UpstreamView::Error { reason: denial.reason.code(), detail: clean(&denial.detail) },
             }),
             change: change.as_deref().map(clean),
+            signing,
             timing_us: timing,
         }
     }
@@ -261,6 +339,25 @@ fn policy(policy: &PolicyRef) -> Policy {
     let PolicyRef { id, reason, owner, control } = policy;
     let text = |value: &Option<String>| value.as_deref().map(clean);
     Policy { id: clean(id), reason: text(reason), owner: text(owner), control: text(control) }
+}
+
+fn cedar(verdict: &Verdict) -> Cedar {
+    Cedar { principal: clean(&verdict.principal), action: clean(&verdict.action), resource: clean(&verdict.resource) }
+}
+
+fn link(identity: &LinkIdentity) -> LinkView {
+    let LinkIdentity { id, key_id, issuer, subject, issued_at, expires_at, prefix, address_bound: _, policy_digest, carrier } = identity;
+    LinkView {
+        link_id: clean(id),
+        key_id: clean(key_id),
+        issuer: clean(issuer),
+        subject: clean(subject),
+        issued_at: issued_at.0,
+        expires_at: expires_at.0,
+        prefix: *prefix,
+        carrier: carrier.as_str(),
+        policy_digest: policy_digest.to_string(),
+    }
 }
 
 fn token(identity: &TokenIdentity) -> Token {
@@ -320,6 +417,7 @@ mod tests {
             timing: Timing::default(),
             upstream: None,
             change: None,
+            signing: vec![],
         };
         Record::new(context, &Decision::denied(denial)).to_line()
     }

@@ -14,6 +14,7 @@ use ring::digest::{Context, SHA256};
 use crate::identity::{Issuers, Mtls};
 use crate::limits;
 use crate::policy::PolicyStore;
+use crate::signed_url::SignedUrls;
 
 pub use nearest::nearest;
 pub use report::{Problem, Report};
@@ -105,6 +106,7 @@ pub struct Gate {
     policy: PolicyStore,
     issuers: Issuers,
     mtls: Option<Mtls>,
+    signed_urls: Option<SignedUrls>,
     policy_digest: Digest,
     schema_digest: Digest,
 }
@@ -120,6 +122,7 @@ impl Gate {
         let policy = PolicyStore::load(bundle, &mut report);
         let issuers = Issuers::load(bundle, &mut report);
         let mtls = Mtls::load(bundle, &mut report);
+        let signed_urls = SignedUrls::load(bundle, &mut report);
         if let (Some(mtls), Some(issuers)) = (&mtls, &issuers) {
             mtls.check_issuers(bundle, issuers, &mut report);
         }
@@ -129,7 +132,7 @@ impl Gate {
         match (policy, issuers) {
             (Some(policy), Some(issuers)) if report.is_empty() => {
                 let schema_digest = Digest::of(bundle.get(PolicyStore::SCHEMA).unwrap_or_default());
-                Ok(Self { policy, issuers, mtls, policy_digest: bundle.digest(), schema_digest })
+                Ok(Self { policy, issuers, mtls, signed_urls, policy_digest: bundle.digest(), schema_digest })
             }
             _ => {
                 if report.is_empty() {
@@ -154,6 +157,11 @@ impl Gate {
     /// What is known about client certificates; `None` when they are off.
     pub fn mtls(&self) -> Option<&Mtls> {
         self.mtls.as_ref()
+    }
+
+    /// What is known about signed URLs; `None` when there are none.
+    pub fn signed_urls(&self) -> Option<&SignedUrls> {
+        self.signed_urls.as_ref()
     }
 
     /// The switches that weaken it and are on, for whoever reads the log: a line each, without an end.

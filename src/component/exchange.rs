@@ -7,7 +7,7 @@ use spin_sdk::wit_bindgen::{self, FutureReader, StreamReader, StreamResult};
 use crate::decision::{Denial, Reason};
 use crate::enforce::Answer;
 use crate::limits;
-use crate::request::RawRequest;
+use crate::request::{Facts, RawRequest};
 
 /// A request's head, copied out of the runtime.
 pub(super) struct Inbound {
@@ -108,6 +108,12 @@ pub(super) async fn body(request: Request, most: usize) -> Result<Vec<u8>, Denia
     }
     end.await.map_err(|error| Denial::new(Reason::GateBodyInvalid, format!("the body broke off: {error}")))?;
     Ok(body)
+}
+
+/// Whether a body is said to be `application/json`, in any case, with or without parameters.
+pub(super) fn is_json(facts: &Facts) -> bool {
+    let value = facts.header("content-type").unwrap_or_default();
+    value.split(';').next().is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case("application/json"))
 }
 
 /// Header fields of a message that is passed on.

@@ -10,6 +10,7 @@ use spin_sdk::wasip3::random::random;
 use super::exchange::{self, Inbound};
 use super::revocations::Changed;
 use super::settings::Settings;
+use super::sign::{self, Steps};
 use super::{answers, carry, keys, revocations, sealed, settings};
 use crate::audit::{Context, DecisionId, Entropy, Record, RequestView, Timestamp, Timing, TraceIds, Upstream};
 use crate::bundle::Gate;
@@ -18,13 +19,13 @@ use crate::enforce::{Answer, Challenge, Onward, forward};
 use crate::identity::{Answers, Presented};
 use crate::limits;
 use crate::policy::Purpose;
-use crate::request::{self, Facts, Method, RawRequest};
+use crate::request::{self, Facts, Method, RawRequest, Reading};
 
 /// Everything about one request that is not the decision itself.
-struct Visit {
-    time: Timestamp,
+pub(super) struct Visit {
+    pub(super) time: Timestamp,
     entropy: Entropy,
-    id: DecisionId,
+    pub(super) id: DecisionId,
 }
 
 impl Visit {
@@ -60,17 +61,19 @@ pub(super) async fn handle(request: Request) -> Result<Response, ErrorCode> {
         Err(detail) => return Ok(refuse(&visit, Some(gate), "", &raw, Denial::new(Reason::SystemConfiguration, detail))),
     };
     let Settings { region, proxies, .. } = settings.as_ref();
-    let (facts, evidence) = match request::read(&raw, *proxies) {
+    let (facts, evidence) = match request::read(&raw, Reading { proxies: *proxies, signed_urls: gate.signed_urls().is_some() }) {
         Ok(read) => read,
         Err(denial) => return Ok(refuse(&visit, Some(gate), region, &raw, denial)),
     };
     let trace = TraceIds::new(facts.trace.as_ref(), visit.entropy);
     let record = Recorder { visit: &visit, gate, trace: &trace, region, facts: &facts };
 
-    let own = own_endpoint(&facts);
+    let own = own_endpoint(&facts, gate.signed_urls().is_some());
     let purpose = match own {
         None => Purpose::Request,
         Some(Own::Revocations) => Purpose::Revoke,
+        // What is asked of Cedar stands in the body.
+        Some(Own::Sign) => Purpose::Request,
         Some(Own::Health) => return Ok(record.own(Answer::health(gate, visit.id.as_str()), Reason::GateHealth)),
         Some(Own::Metadata) => {
             return Ok(record.own(Answer::metadata(gate, &facts, &settings.deployment, visit.id.as_str()), Reason::GateMetadata));
@@ -89,6 +92,10 @@ pub(super) async fn handle(request: Request) -> Result<Response, ErrorCode> {
     };
     let identified = decision::settle(verified, &answers, now);
     let known = monotonic_clock::now();
+    if let (Some(Own::Sign), Some(config)) = (&own, gate.signed_urls()) {
+        let steps = Steps { started, identified: known };
+        return Ok(sign::sign(request, identified, config, &record, &settings, steps).await);
+    }
     let mut decision = decision::authorize(gate, &facts, identified, purpose, now);
     let decided = monotonic_clock::now();
     let timing = Timing { identity: micros(started, known), policy: micros(known, decided) };
@@ -106,6 +113,8 @@ pub(super) async fn handle(request: Request) -> Result<Response, ErrorCode> {
         Ok(permit) => match purpose {
             Purpose::Request => Ok(carry_on(request, permit, decision, &record, &settings, timing).await),
             Purpose::Revoke => Ok(revoke(request, permit, decision, &record, &settings, timing).await),
+            // Never here; what is signed went another way.
+            Purpose::Sign(_) => Ok(record.own(Answer::fault(Reason::SystemInternal, visit.id.as_str()), Reason::SystemInternal)),
         },
     }
 }
@@ -200,6 +209,7 @@ fn refuse(visit: &Visit, gate: Option<&Gate>, region: &str, raw: &RawRequest<'_>
         timing: Timing::default(),
         upstream: None,
         change: None,
+        signing: vec![],
     };
     write(&Record::new(context, &decision));
     exchange::respond(answer, raw.method)
@@ -210,6 +220,7 @@ enum Own {
     Health,
     Metadata,
     Revocations,
+    Sign,
     /// Nothing, for this reason; with the methods it would take.
     Refused(Reason, &'static str),
 }
@@ -217,7 +228,7 @@ enum Own {
 /// What the gate serves itself: `/.well-known/cedargate` and all below it, and the protected-resource metadata, by segments.
 ///
 /// SECURITY: nothing there is ever forwarded, so an origin cannot answer for the gate.
-fn own_endpoint(facts: &Facts) -> Option<Own> {
+fn own_endpoint(facts: &Facts, signed_urls: bool) -> Option<Own> {
     let [well_known, name, rest @ ..] = facts.path.segments() else { return None };
     if well_known != ".well-known" {
         return None;
@@ -229,6 +240,8 @@ fn own_endpoint(facts: &Facts) -> Option<Own> {
         ("cedargate", ["health"], _) => refused("GET, HEAD"),
         ("cedargate", ["revocations"], Method::Post | Method::Delete) => Some(Own::Revocations),
         ("cedargate", ["revocations"], _) => refused("POST, DELETE"),
+        ("cedargate", ["sign"], Method::Post) if signed_urls => Some(Own::Sign),
+        ("cedargate", ["sign"], _) if signed_urls => refused("POST"),
         ("oauth-protected-resource", [], Method::Get | Method::Head) => Some(Own::Metadata),
         ("oauth-protected-resource", [], _) => refused("GET, HEAD"),
         ("cedargate" | "oauth-protected-resource", _, _) => Some(Own::Refused(Reason::GateNotFound, "")),
@@ -237,12 +250,12 @@ fn own_endpoint(facts: &Facts) -> Option<Own> {
 }
 
 /// What all records of one request share.
-struct Recorder<'a> {
-    visit: &'a Visit,
-    gate: &'a Gate,
+pub(super) struct Recorder<'a> {
+    pub(super) visit: &'a Visit,
+    pub(super) gate: &'a Gate,
     trace: &'a TraceIds,
     region: &'a str,
-    facts: &'a Facts,
+    pub(super) facts: &'a Facts,
 }
 
 impl<'a> Recorder<'a> {
@@ -252,7 +265,7 @@ impl<'a> Recorder<'a> {
         exchange::respond(answer, self.facts.method.as_str())
     }
 
-    fn context(&self, status: u16, timing: Timing, upstream: Option<Upstream>) -> Context<'a> {
+    pub(super) fn context(&self, status: u16, timing: Timing, upstream: Option<Upstream>) -> Context<'a> {
         Context {
             time: self.visit.time,
             id: &self.visit.id,
@@ -264,6 +277,7 @@ impl<'a> Recorder<'a> {
             timing,
             upstream,
             change: None,
+            signing: vec![],
         }
     }
 }
@@ -271,10 +285,10 @@ impl<'a> Recorder<'a> {
 /// Writes one record to stdout in one call, so that lines of concurrent requests do not mix. Whether that succeeded
 /// matters to a permit only: a denial goes out either way.
 #[expect(clippy::disallowed_methods, reason = "the shell writes the records")]
-fn write(record: &Record) -> bool {
+pub(super) fn write(record: &Record) -> bool {
     std::io::stdout().lock().write_all(record.to_line().as_bytes()).is_ok()
 }
 
-fn micros(from: u64, to: u64) -> u64 {
+pub(super) fn micros(from: u64, to: u64) -> u64 {
     to.saturating_sub(from) / 1000
 }

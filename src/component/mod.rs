@@ -15,5 +15,6 @@ mod replay;
 mod revocations;
 mod sealed;
 mod settings;
+mod sign;
 mod status;
 mod store;

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use spin_sdk::wasip3::clocks::monotonic_clock;
 use spin_sdk::wasip3::random::random;
 
+use super::exchange;
 use super::fetch::within;
 use super::settings::Settings;
 use super::store::Store;
@@ -200,7 +201,7 @@ pub(super) struct Changed {
 pub(super) async fn change(permit: Permit, asked: &Asked<'_>, settings: &Rc<Settings>, now: UnixTime) -> Result<Changed, Denial> {
     let Asked { gate, facts, body, decision_id } = asked;
     // A browser sends JSON elsewhere only after it asked, and nothing here answers that question.
-    if !is_json(facts) {
+    if !exchange::is_json(facts) {
         return Err(Denial::new(Reason::GateBodyInvalid, "the `content-type` is not `application/json`"));
     }
     let undo = permit.method() == Method::Delete;
@@ -236,12 +237,6 @@ pub(super) async fn change(permit: Permit, asked: &Asked<'_>, settings: &Rc<Sett
         what.push_str(&format!(": {reason}"));
     }
     Ok(Changed { answer: Answer::done(status, &told, decision_id), what })
-}
-
-/// `application/json`, in any case, with or without parameters.
-fn is_json(facts: &Facts) -> bool {
-    let value = facts.header("content-type").unwrap_or_default();
-    value.split(';').next().is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case("application/json"))
 }
 
 /// Writes an entry; what the list holds already stays revoked. Returns the entry as it is now.

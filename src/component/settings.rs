@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::LocalKey;
 
 use spin_sdk::variables::{self, Error};
 use spin_sdk::wasip3::clocks::monotonic_clock;
@@ -10,6 +12,7 @@ use crate::enforce::{Destination, Origin};
 use crate::identity::{Deployment, PublicUrl, Secret};
 use crate::limits;
 use crate::request::Proxies;
+use crate::signed_url::{Keyring, ServiceCredentials};
 
 /// How long settings are believed. A variable is a host call, and may be a network call of the runtime's provider.
 const LIFETIME_NS: u64 = 1_000_000_000;
@@ -40,6 +43,9 @@ pub(super) struct Timeouts {
 
 thread_local! {
     static CACHE: RefCell<Option<(u64, Rc<Settings>)>> = const { RefCell::new(None) };
+    // No text, nothing in it.
+    static KEYRING: RefCell<(String, Arc<Keyring>)> = RefCell::default();
+    static SERVICES: RefCell<(String, Arc<ServiceCredentials>)> = RefCell::default();
 }
 
 /// The current settings.
@@ -58,6 +64,22 @@ pub(super) async fn current() -> Result<Rc<Settings>, String> {
     let settings = Rc::new(read().await?);
     CACHE.with_borrow_mut(|cache| *cache = Some((now, settings.clone())));
     Ok(settings)
+}
+
+/// A variable that is read into something, and again only when its text is another one: keys are costly to read.
+async fn parsed<T: Default>(
+    cache: &'static LocalKey<RefCell<(String, Arc<T>)>>,
+    name: &str,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Result<Arc<T>, String> {
+    let text = get(name).await?.unwrap_or_default();
+    if let Some(kept) = cache.with_borrow(|(known, kept)| (*known == text).then(|| kept.clone())) {
+        return Ok(kept);
+    }
+    let value = parse(&text).map_err(|error| format!("variable `{name}`: {error}"))?;
+    let value = Arc::new(value);
+    cache.with_borrow_mut(|cache| *cache = (text, value.clone()));
+    Ok(value)
 }
 
 async fn read() -> Result<Settings, String> {
@@ -84,6 +106,8 @@ async fn read() -> Result<Settings, String> {
         public_url,
         terminator_secrets: secrets(["mtls_terminator_secret", "mtls_terminator_secret_previous"]).await?,
         nonce_secrets: secrets(["dpop_nonce_secret", "dpop_nonce_secret_previous"]).await?,
+        keyring: parsed(&KEYRING, "signed_url_keys", Keyring::parse).await?,
+        services: parsed(&SERVICES, "signed_url_credentials", ServiceCredentials::parse).await?,
     };
     let store = get("key_value_store").await?;
     // 0 asks the store each time.

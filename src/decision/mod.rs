@@ -6,6 +6,7 @@
 
 mod permit;
 mod reason;
+mod signing;
 
 use std::fmt;
 
@@ -16,6 +17,7 @@ use crate::request::{Evidence, Facts};
 
 pub use permit::Permit;
 pub use reason::Reason;
+pub use signing::{SigningDecision, SigningDecisions, SigningPermit, authorize_signing};
 
 /// A point in time: seconds since 1970-01-01T00:00:00Z, UTC, without leap seconds (RFC 7519 `NumericDate`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,6 +74,25 @@ pub struct Knowledge<'a> {
 /// Only [`settle`] makes one, so [`authorize`] cannot be called with an identity nobody verified.
 #[derive(Debug)]
 pub struct Identified(Result<Identity, Denial>, Vec<Credential>);
+
+impl Identified {
+    /// The same, unless the evidence was refused: then the decision that says so.
+    ///
+    /// # Errors
+    /// The denial of the whole request.
+    pub fn refused(self) -> Result<Self, Box<Decision>> {
+        match self {
+            Self(Err(denial), credentials) => Err(Box::new(Decision { credentials, ..Decision::denied(denial) })),
+            Self(Ok(identity), credentials) => Ok(Self(Ok(identity), credentials)),
+        }
+    }
+
+    /// The decision that ends here, before Cedar was asked.
+    pub fn ended(self, denial: Denial) -> Decision {
+        let Self(identity, credentials) = self;
+        Decision { identity: identity.unwrap_or(Identity::Anonymous), credentials, ..Decision::denied(denial) }
+    }
+}
 
 /// What the gate concluded about one request.
 ///

@@ -141,6 +141,20 @@ reasons! {
     MtlsSpiffe = "mtls.spiffe", 401, "invalid_certificate", "the certificate has a SPIFFE id that breaks the X509-SVID rules, or a trust domain its anchor may not speak for";
     MtlsNameMissing = "mtls.name_missing", 401, "invalid_certificate", "the certificate has none of the configured kinds of name";
 
+    SignedUrlMalformed = "signed_url.malformed", 401, "invalid_signed_url", "the parameters of the signed URL are out of order, encoded in another way than the gate does, or followed by others";
+    SignedUrlParameterMissing = "signed_url.parameter_missing", 401, "invalid_signed_url", "the signed URL lacks a parameter";
+    SignedUrlParameterRepeated = "signed_url.parameter_repeated", 401, "invalid_signed_url", "a parameter of the signed URL occurs twice, or two cookies carry one";
+    SignedUrlParameterUnknown = "signed_url.parameter_unknown", 401, "invalid_signed_url", "the request has a `cg-` parameter that is not one of a signed URL";
+    SignedUrlVersion = "signed_url.version", 401, "invalid_signed_url", "the signed URL is of a version this gate does not know";
+    SignedUrlKeyUnknown = "signed_url.key_unknown", 401, "invalid_signed_url", "the deployment has no key with the id the signed URL names";
+    SignedUrlKeyRetired = "signed_url.key_retired", 401, "invalid_signed_url", "the key that signed the URL is retired";
+    SignedUrlSignature = "signed_url.signature_invalid", 401, "invalid_signed_url", "the signature is not one of this host, path, query and parameters";
+    SignedUrlExpired = "signed_url.expired", 401, "invalid_signed_url", "the signed URL has ended";
+    SignedUrlNotYetValid = "signed_url.not_yet_valid", 401, "invalid_signed_url", "the signed URL does not count yet";
+    SignedUrlMethod = "signed_url.method", 401, "invalid_signed_url", "the signed URL is for another method";
+    SignedUrlAddress = "signed_url.address", 401, "invalid_signed_url", "the signed URL is bound to other addresses than the client's";
+    SignedUrlPolicy = "signed_url.policy_changed", 401, "invalid_signed_url", "the signed URL was made under other policies, and `pin_policy` is on";
+
     PolicyForbid = "policy.forbid", 403, "forbidden", "a `forbid` applied";
     PolicyNoPermit = "policy.no_permit", 403, "forbidden", "no `permit` applied";
     PolicyInsufficientScope = "policy.insufficient_scope", 403, "insufficient_scope", "no `permit` applied, and the token lacks a scope the route names";
@@ -152,6 +166,9 @@ reasons! {
     GateMetadata = "gate.metadata", 200, "metadata", "the gate answered with its protected-resource metadata (RFC 9728)";
     GateBodyInvalid = "gate.body_invalid", 400, "gate.body_invalid", "the body of a request to the gate's own endpoint is not what it takes";
     GateBodyTooLarge = "gate.body_too_large", 413, "gate.body_too_large", "the body of a request to the gate's own endpoint is too large";
+
+    SignLifetime = "sign.lifetime", 400, "sign.lifetime", "the URL would last longer than its route or the configuration allows";
+    SignFormat = "sign.format", 400, "sign.format", "the kind of URL is not available for this path, or cannot say what was asked for";
 
     GateLengthRequired = "gate.length_required", 411, "length_required", "a GET, HEAD, OPTIONS or DELETE request has a long body and does not say how long; the decision was to allow it";
 

@@ -10,8 +10,10 @@ mod metadata;
 mod names;
 mod origin;
 mod own;
+mod signed;
 
 pub use answer::{Answer, DECISION_ID};
 pub use challenge::Challenge;
 pub use forward::{Forwarded, Onward, forward, response_headers};
 pub use origin::{Destination, Origin, OriginError};
+pub use signed::SignedItem;

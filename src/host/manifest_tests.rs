@@ -144,6 +144,8 @@ fn the_projects_own_manifest_is_served() {
             "origin_first_byte_timeout_ms",
             "public_url",
             "revocation_cache_ms",
+            "signed_url_credentials",
+            "signed_url_keys",
             "trusted_hops",
         ]
     );

@@ -16,6 +16,7 @@ use super::{CertificateIdentity, Deployment, Identity, TokenIdentity, binding};
 use crate::bundle::Gate;
 use crate::decision::{Denial, Reason, UnixTime};
 use crate::request::{Evidence, Facts};
+use crate::signed_url::{PresentedLink, Verifier};
 
 /// The kinds of credential a request can carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,6 +27,8 @@ pub enum CredentialKind {
     Proof,
     /// A client certificate.
     Certificate,
+    /// A signed URL, in the query or in a cookie.
+    SignedUrl,
 }
 
 impl CredentialKind {
@@ -35,6 +38,7 @@ impl CredentialKind {
             Self::Token => "token",
             Self::Proof => "dpop_proof",
             Self::Certificate => "certificate",
+            Self::SignedUrl => "signed_url",
         }
     }
 }
@@ -63,6 +67,8 @@ pub struct Credential {
 pub struct Presented<'a> {
     token: Option<Result<(Scheme, Token<'a>), Denial>>,
     proof: Option<&'a [u8]>,
+    link: Option<&'a PresentedLink>,
+    cookies: &'a [PresentedLink],
 }
 
 /// Whose keys a token needs beside the sealed ones.
@@ -77,12 +83,12 @@ pub struct KeyNeed {
 impl<'a> Presented<'a> {
     /// Takes the credentials apart; what is malformed is kept as its denial.
     pub fn read(evidence: &'a Evidence) -> Self {
-        let Evidence { authorization, dpop } = evidence;
+        let Evidence { authorization, dpop, signed_url, signed_cookies } = evidence;
         let token = authorization.as_deref().map(|value| {
             let (scheme, compact) = authorization::read(value)?;
             Ok((scheme, Token::parse(compact)?))
         });
-        Self { token, proof: dpop.as_deref() }
+        Self { token, proof: dpop.as_deref(), link: signed_url.as_ref(), cookies: signed_cookies }
     }
 
     /// Whose fetched keys the token needs; `None` when a sealed key will do, or no issuer is known for it.
@@ -215,6 +221,32 @@ pub fn verify(
         }
     }
 
+    let mut link = None;
+    match links(presented) {
+        Links::None => {}
+        Links::Ignored(why) => note(CredentialKind::SignedUrl, Fate::Ignored(why)),
+        Links::Refused(denial) => note(CredentialKind::SignedUrl, Fate::Refused(denial)),
+        Links::One(one, ignored) => {
+            // Without the file no link is ever split off; if one were, it would not count.
+            let verified = match gate.signed_urls() {
+                Some(config) => {
+                    Verifier { keyring: &deployment.keyring, config, policy_digest: gate.policy_digest() }.verify(one, facts, now)
+                }
+                None => Err(Denial::new(Reason::SignedUrlKeyUnknown, "the gate has no signed URLs")),
+            };
+            match verified {
+                Ok(identity) => {
+                    note(CredentialKind::SignedUrl, Fate::Verified);
+                    link = Some(Box::new(identity));
+                }
+                Err(denial) => note(CredentialKind::SignedUrl, Fate::Refused(denial)),
+            }
+            if let Some(why) = ignored {
+                note(CredentialKind::SignedUrl, Fate::Ignored(why));
+            }
+        }
+    }
+
     let (identity, questions) = match first {
         // Nothing of a refused request is asked about, and its proof is not used up.
         Some(denial) => (Err(denial), Questions::default()),
@@ -223,10 +255,38 @@ pub fn verify(
             let revocations = revocation::lookups(token.as_ref(), certificate.as_ref());
             let status = token.as_ref().and_then(|token| token.status.clone());
             let by_certificate = gate.mtls().is_some_and(super::mtls::Mtls::names_principal);
-            (Ok(one(token, certificate, by_certificate)), Questions { revocations, status, proof: proof_use })
+            let identity = match link {
+                Some(link) => Identity::SignedUrl { link, certificate: certificate.map(Box::new) },
+                None => one(token, certificate, by_certificate),
+            };
+            (Ok(identity), Questions { revocations, status, proof: proof_use })
         }
     };
     Verified { identity, credentials, questions }
+}
+
+/// Which link of a request counts.
+enum Links<'a> {
+    None,
+    Ignored(&'static str),
+    Refused(Denial),
+    /// This one, and why another one was not looked at.
+    One(&'a PresentedLink, Option<&'static str>),
+}
+
+/// A browser sends its cookies with everything, so a cookie gives way to what was sent on purpose: a link, or a token. A link
+/// and a token were both sent on purpose, and nobody can say as whom.
+fn links<'a>(presented: &Presented<'a>) -> Links<'a> {
+    let Presented { token, proof: _, link, cookies } = presented;
+    match (link, token, cookies) {
+        (Some(_), Some(_), _) => Links::Refused(Denial::new(Reason::RequestCredentialsConflict, "a signed URL and an access token")),
+        (Some(link), None, []) => Links::One(link, None),
+        (Some(link), None, _) => Links::One(link, Some("the URL itself is signed")),
+        (None, _, []) => Links::None,
+        (None, Some(_), _) => Links::Ignored("an access token came with the cookie"),
+        (None, None, [one]) => Links::One(one, None),
+        (None, None, _) => Links::Refused(Denial::new(Reason::SignedUrlParameterRepeated, "more than one cookie with a signed URL")),
+    }
 }
 
 /// Which of the two names the principal is configured in `keys/mtls.toml`.

@@ -1,10 +1,12 @@
 //! What a deployment tells the gate about itself and the terminator in front of it: secrets, and the URL callers use.
 
 use std::fmt;
+use std::sync::Arc;
 
 use subtle::ConstantTimeEq;
 
 use crate::request::Facts;
+use crate::signed_url::{Keyring, ServiceCredentials};
 
 /// What belongs to a deployment and not to the sealed gate. Given to every decision, so that the same inputs always give
 /// the same decision.
@@ -16,6 +18,10 @@ pub struct Deployment {
     pub terminator_secrets: Vec<Secret>,
     /// What DPoP nonces are keyed with: the first makes new ones, all are accepted.
     pub nonce_secrets: Vec<Secret>,
+    /// What signed URLs are made and verified with.
+    pub keyring: Arc<Keyring>,
+    /// What URLs of other services are signed with.
+    pub services: Arc<ServiceCredentials>,
 }
 
 /// A secret of the deployment. `Debug` never shows it, and it is only ever compared in constant time.

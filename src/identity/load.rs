@@ -53,7 +53,9 @@ type KeyFiles<'a> = BTreeMap<&'a str, (Vec<Key>, bool)>;
 /// Reads every key file once, whoever names it, and reports what does not belong into `keys/`.
 fn read_key_files<'a>(bundle: &'a Bundle, report: &mut Report) -> KeyFiles<'a> {
     let mut files = BTreeMap::new();
-    for (path, bytes) in bundle.iter().filter(|(path, _)| path.starts_with("keys/") && !Mtls::owns(path)) {
+    for (path, bytes) in
+        bundle.iter().filter(|(path, _)| path.starts_with("keys/") && !Mtls::owns(path) && *path != crate::signed_url::FILE)
+    {
         let name = FOLDERS.iter().filter_map(|folder| path.strip_prefix(folder)).find(|name| !name.contains('/'));
         let file = match name {
             Some(CONFIG) => continue,

@@ -19,20 +19,22 @@ mod jwk;
 mod jwt;
 mod key;
 mod load;
+pub(crate) mod members;
 mod mtls;
 mod pem;
 mod remote;
 mod revocation;
 pub mod signing;
 mod status;
-mod table;
+pub(crate) mod table;
 #[cfg(test)]
 mod tests;
-mod text;
+pub(crate) mod text;
 mod url;
 
 use crate::bundle::Digest;
 use crate::decision::UnixTime;
+use crate::signed_url::LinkIdentity;
 
 pub use credentials::{Answers, Credential, CredentialKind, Fate, KeyNeed, Presented, Questions, Revocations, Verified, verify};
 pub use deployment::{Deployment, PublicUrl, Secret};
@@ -63,6 +65,13 @@ pub enum Identity {
         /// A token that verified and came with it.
         token: Option<Box<TokenIdentity>>,
     },
+    /// A signed URL that verified names the principal.
+    SignedUrl {
+        /// The link.
+        link: Box<LinkIdentity>,
+        /// A client certificate that verified and came with it.
+        certificate: Option<Box<CertificateIdentity>>,
+    },
 }
 
 impl From<TokenIdentity> for Identity {
@@ -83,7 +92,7 @@ impl Identity {
     /// The token that verified, whoever names the principal.
     pub fn token(&self) -> Option<&TokenIdentity> {
         match self {
-            Self::Anonymous => None,
+            Self::Anonymous | Self::SignedUrl { .. } => None,
             Self::Token { token, .. } => Some(token),
             Self::Certificate { token, .. } => token.as_deref(),
         }
@@ -93,8 +102,16 @@ impl Identity {
     pub fn certificate(&self) -> Option<&CertificateIdentity> {
         match self {
             Self::Anonymous => None,
-            Self::Token { certificate, .. } => certificate.as_deref(),
+            Self::Token { certificate, .. } | Self::SignedUrl { certificate, .. } => certificate.as_deref(),
             Self::Certificate { certificate, .. } => Some(certificate),
+        }
+    }
+
+    /// The signed URL that verified.
+    pub fn link(&self) -> Option<&LinkIdentity> {
+        match self {
+            Self::SignedUrl { link, .. } => Some(link),
+            Self::Anonymous | Self::Token { .. } | Self::Certificate { .. } => None,
         }
     }
 }

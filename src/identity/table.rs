@@ -11,16 +11,16 @@ use crate::bundle::{Problem, Report};
 
 /// A value and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Found<T> {
+pub(crate) struct Found<T> {
     /// The value.
-    pub(super) value: T,
+    pub(crate) value: T,
     /// Where, in bytes.
-    pub(super) span: Range<usize>,
+    pub(crate) span: Range<usize>,
 }
 
 /// The codes of the problems a table reports by itself, which name the file's kind.
 #[derive(Debug)]
-pub(super) struct Codes {
+pub(crate) struct Codes {
     missing_key: &'static str,
     wrong_type: &'static str,
     unknown_key: &'static str,
@@ -29,10 +29,13 @@ pub(super) struct Codes {
 /// For `issuers.toml`.
 const ISSUERS: Codes = Codes { missing_key: "issuers.missing_key", wrong_type: "issuers.type", unknown_key: "issuers.unknown_key" };
 /// For `mtls.toml`.
-pub(super) const MTLS: Codes = Codes { missing_key: "mtls.missing_key", wrong_type: "mtls.type", unknown_key: "mtls.unknown_key" };
+pub(crate) const MTLS: Codes = Codes { missing_key: "mtls.missing_key", wrong_type: "mtls.type", unknown_key: "mtls.unknown_key" };
+/// For `signed-urls.toml`.
+pub(crate) const SIGNED_URLS: Codes =
+    Codes { missing_key: "signed_urls.missing_key", wrong_type: "signed_urls.type", unknown_key: "signed_urls.unknown_key" };
 
 /// A table that is being read. Which keys it knows is what was asked for until [`Table::finish`].
-pub(super) struct Table<'a> {
+pub(crate) struct Table<'a> {
     file: &'a str,
     name: String,
     span: Range<usize>,
@@ -43,12 +46,12 @@ pub(super) struct Table<'a> {
 
 impl<'a> Table<'a> {
     /// The table of an `issuers.toml`, or a table in it; `name` is for messages.
-    pub(super) fn new(file: &'a str, name: impl Into<String>, span: Range<usize>, entries: &'a DeTable<'a>) -> Self {
+    pub(crate) fn new(file: &'a str, name: impl Into<String>, span: Range<usize>, entries: &'a DeTable<'a>) -> Self {
         Self::with_codes(&ISSUERS, file, name, span, entries)
     }
 
     /// The table of a file of another kind, or a table in it.
-    pub(super) fn with_codes(
+    pub(crate) fn with_codes(
         codes: &'static Codes,
         file: &'a str,
         name: impl Into<String>,
@@ -59,12 +62,12 @@ impl<'a> Table<'a> {
     }
 
     /// A problem at a place in this file.
-    pub(super) fn problem(&self, code: &'static str, span: &Range<usize>, message: impl Into<String>) -> Problem {
+    pub(crate) fn problem(&self, code: &'static str, span: &Range<usize>, message: impl Into<String>) -> Problem {
         Problem::new(self.file, code, message).at(Some(span.clone()))
     }
 
     /// Where the table begins.
-    pub(super) fn span(&self) -> Range<usize> {
+    pub(crate) fn span(&self) -> Range<usize> {
         self.span.clone()
     }
 
@@ -74,12 +77,12 @@ impl<'a> Table<'a> {
     }
 
     /// Whether a key is there, whatever its value.
-    pub(super) fn has(&mut self, key: &'static str) -> bool {
+    pub(crate) fn has(&mut self, key: &'static str) -> bool {
         self.get(key).is_some()
     }
 
     /// Reports a key that must be there and is not.
-    pub(super) fn require(&mut self, key: &'static str, help: &str, report: &mut Report) {
+    pub(crate) fn require(&mut self, key: &'static str, help: &str, report: &mut Report) {
         if self.get(key).is_none() {
             let problem = self.problem(self.codes.missing_key, &self.span, format!("`{key}` is missing in {}", self.name));
             report.add(problem.help(help));
@@ -93,7 +96,7 @@ impl<'a> Table<'a> {
     }
 
     /// A string.
-    pub(super) fn string(&mut self, key: &'static str, report: &mut Report) -> Option<Found<String>> {
+    pub(crate) fn string(&mut self, key: &'static str, report: &mut Report) -> Option<Found<String>> {
         let value = self.get(key)?;
         match value.get_ref() {
             DeValue::String(text) => Some(Found { value: text.clone().into_owned(), span: value.span() }),
@@ -102,7 +105,7 @@ impl<'a> Table<'a> {
     }
 
     /// A whole number.
-    pub(super) fn integer(&mut self, key: &'static str, report: &mut Report) -> Option<Found<i64>> {
+    pub(crate) fn integer(&mut self, key: &'static str, report: &mut Report) -> Option<Found<i64>> {
         let value = self.get(key)?;
         let parsed = match value.get_ref() {
             DeValue::Integer(digits) => i64::from_str_radix(digits.as_str(), digits.radix()).ok(),
@@ -115,7 +118,7 @@ impl<'a> Table<'a> {
     }
 
     /// `true` or `false`.
-    pub(super) fn boolean(&mut self, key: &'static str, report: &mut Report) -> Option<bool> {
+    pub(crate) fn boolean(&mut self, key: &'static str, report: &mut Report) -> Option<bool> {
         let value = self.get(key)?;
         match value.get_ref() {
             DeValue::Boolean(boolean) => Some(*boolean),
@@ -124,7 +127,7 @@ impl<'a> Table<'a> {
     }
 
     /// An array of strings; with `or_one`, also a single string.
-    pub(super) fn strings(&mut self, key: &'static str, or_one: bool, report: &mut Report) -> Option<Found<Vec<Found<String>>>> {
+    pub(crate) fn strings(&mut self, key: &'static str, or_one: bool, report: &mut Report) -> Option<Found<Vec<Found<String>>>> {
         let value = self.get(key)?;
         let expected = if or_one { "a string or an array of strings" } else { "an array of strings" };
         let one = |text: &DeString<'_>, span| Found { value: text.clone().into_owned(), span };
@@ -146,7 +149,7 @@ impl<'a> Table<'a> {
     }
 
     /// A table within this one.
-    pub(super) fn table(&mut self, key: &'static str, name: String, report: &mut Report) -> Option<Table<'a>> {
+    pub(crate) fn table(&mut self, key: &'static str, name: String, report: &mut Report) -> Option<Table<'a>> {
         let value = self.get(key)?;
         match value.get_ref() {
             DeValue::Table(entries) => Some(Table::with_codes(self.codes, self.file, name, value.span(), entries)),
@@ -155,7 +158,7 @@ impl<'a> Table<'a> {
     }
 
     /// An array of tables, `[[key]]`.
-    pub(super) fn tables(&mut self, key: &'static str, report: &mut Report) -> Vec<Table<'a>> {
+    pub(crate) fn tables(&mut self, key: &'static str, report: &mut Report) -> Vec<Table<'a>> {
         let Some(value) = self.get(key) else { return Vec::new() };
         let tables = |elements: &'a DeArray<'a>| {
             let each = |element: &'a Spanned<DeValue<'a>>| match element.get_ref() {
@@ -173,7 +176,7 @@ impl<'a> Table<'a> {
     }
 
     /// Reports every key that was never asked for.
-    pub(super) fn finish(self, report: &mut Report) {
+    pub(crate) fn finish(self, report: &mut Report) {
         for key in self.entries.keys() {
             let name = key.get_ref().as_ref();
             if !self.known.contains(name) {

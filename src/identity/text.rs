@@ -6,7 +6,7 @@ use crate::bundle::nearest;
 const SHOWN: usize = 128;
 
 /// Somebody else's text as it may stand in a record or a message: ASCII, escaped, and cut with a mark.
-pub(super) fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     let mut out = String::new();
     for escaped in text.chars().map(|c| c.escape_default().to_string()) {
         if out.len().saturating_add(escaped.len()) > SHOWN {
@@ -19,7 +19,7 @@ pub(super) fn shown(text: &str) -> String {
 }
 
 /// Advice on a name that is not known: the nearest known one, else all of them.
-pub(super) fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+pub(crate) fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
     match nearest(name, known.clone()) {
         Some(candidate) => format!("did you mean `{candidate}`?"),
         None => format!("known are {}", known.map(|k| format!("`{k}`")).collect::<Vec<_>>().join(", ")),

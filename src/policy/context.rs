@@ -4,9 +4,11 @@ use std::net::IpAddr;
 
 use cedar_policy::{Context, RestrictedExpression as Value};
 
+use super::Signing;
 use crate::bundle::Digest;
 use crate::decision::UnixTime;
 use crate::identity::{CertificateIdentity, Confirmation, Identity, NameKind, PrincipalKind, TokenIdentity};
+use crate::signed_url::{Carrier, LinkIdentity};
 
 /// What a context is made of.
 #[derive(Debug, Clone)]
@@ -23,10 +25,12 @@ pub(super) struct Input<'a> {
     pub(super) now: UnixTime,
     pub(super) token: Option<&'a TokenIdentity>,
     pub(super) certificate: Option<&'a CertificateIdentity>,
+    /// Only where a URL is to be signed.
+    pub(super) signing: Option<Signing>,
 }
 
 /// The types of the schema that [`build`] fills in, attribute by attribute, in the schema's own notation.
-pub(super) const DECLARED: [(&str, &[(&str, &str)]); 4] = [
+pub(super) const DECLARED: [(&str, &[(&str, &str)]); 5] = [
     (
         "RequestContext",
         &[
@@ -39,6 +43,7 @@ pub(super) const DECLARED: [(&str, &[(&str, &str)]); 4] = [
             ("method", "String"),
             ("path", "String"),
             ("query", "Set<Pair>"),
+            ("signing?", "Signing"),
             ("time", "datetime"),
             ("token?", "Token"),
             ("weekday", "Long"),
@@ -79,6 +84,7 @@ pub(super) const DECLARED: [(&str, &[(&str, &str)]); 4] = [
         ],
     ),
     ("Pair", &[("name", "String"), ("value", "String")]),
+    ("Signing", &[("bound_to_address", "Bool"), ("expires_in", "Long"), ("format", "String"), ("prefix", "Bool")]),
 ];
 
 /// Builds the context.
@@ -108,6 +114,15 @@ fn pairs(input: &Input<'_>) -> Result<Vec<(String, Value)>, String> {
     }
     if let Some(identity) = input.token {
         pairs.push(pair("token", record(token(identity, input.now))?));
+    }
+    if let Some(Signing { expires_in, format, prefix, bound_to_address }) = input.signing {
+        let signing = vec![
+            pair("expires_in", Value::new_long(expires_in)),
+            pair("format", string(format)),
+            pair("prefix", Value::new_bool(prefix)),
+            pair("bound_to_address", Value::new_bool(bound_to_address)),
+        ];
+        pairs.push(pair("signing", record(signing)?));
     }
     if let Some(identity) = input.certificate {
         pairs.push(pair("certificate", record(certificate(identity, input.now))?));
@@ -169,6 +184,22 @@ pub(super) fn principal(identity: &Identity) -> Vec<(String, Value)> {
             pairs.extend(token.client_id.as_deref().map(|id| pair("client_id", string(id))));
             pairs
         }
+        Identity::SignedUrl { link, certificate: _ } => {
+            let time = |time: UnixTime| Moment::of(time).map(|moment| Value::new_datetime(&moment.text));
+            let mut pairs = vec![
+                pair("issuer", string(&link.issuer)),
+                pair("subject", string(&link.subject)),
+                pair("key_id", string(&link.key_id)),
+                pair("prefix", Value::new_bool(link.prefix)),
+                pair("bound_to_address", Value::new_bool(link.address_bound)),
+                pair("policy_digest", string(&link.policy_digest.to_string())),
+                pair("carrier", string(link.carrier.as_str())),
+            ];
+            // A link with a time that Cedar cannot write lasts too long and was refused.
+            pairs.extend(time(link.issued_at).map(|time| pair("issued", time)));
+            pairs.extend(time(link.expires_at).map(|time| pair("expires", time)));
+            pairs
+        }
         Identity::Certificate { certificate, token: _ } => vec![
             pair("issuer", string(&certificate.issuer)),
             pair("subject", string(&certificate.subject)),
@@ -181,7 +212,7 @@ pub(super) fn principal(identity: &Identity) -> Vec<(String, Value)> {
 /// Ids of the groups and roles of the principal: those of the credential that names it.
 pub(super) fn memberships(identity: &Identity) -> (&[String], &[String]) {
     match identity {
-        Identity::Anonymous | Identity::Certificate { .. } => (&[], &[]),
+        Identity::Anonymous | Identity::Certificate { .. } | Identity::SignedUrl { .. } => (&[], &[]),
         Identity::Token { token, certificate: _ } => (&token.groups, &token.roles),
     }
 }
@@ -308,6 +339,25 @@ pub(super) fn sample_certificate(full: bool) -> CertificateIdentity {
         not_after: UnixTime(SAMPLE_TIME.0.saturating_add(60)),
     }
 }
+
+/// A signed URL that verified.
+pub(super) fn sample_link() -> LinkIdentity {
+    LinkIdentity {
+        id: "sample".to_owned(),
+        key_id: "sample".to_owned(),
+        issuer: "Gate::User::\"sample/subject\"".to_owned(),
+        subject: "subject".to_owned(),
+        issued_at: SAMPLE_TIME,
+        expires_at: UnixTime(SAMPLE_TIME.0.saturating_add(60)),
+        prefix: false,
+        address_bound: false,
+        policy_digest: SAMPLE_DIGEST,
+        carrier: Carrier::Query,
+    }
+}
+
+/// A URL somebody wants.
+pub(super) const SAMPLE_SIGNING: Signing = Signing { expires_in: 60, format: "cedargate", prefix: false, bound_to_address: false };
 
 /// A digest of nothing in particular.
 const SAMPLE_DIGEST: Digest = Digest::from_bytes([7; 32]);

@@ -1,9 +1,11 @@
 //! `policies/` to a [`PolicyStore`]: all problems at once.
 
-use cedar_policy::PolicySet;
+use std::collections::BTreeMap;
 
-use super::store::Question;
-use super::{PolicyStore, Purpose, context, diagnose, lints, policies, routes_file, schema, statics};
+use cedar_policy::{ActionConstraint, Effect, EntityUid, PolicySet, PolicySetError};
+
+use super::store::{Question, SigningPolicies};
+use super::{PolicyStore, Purpose, context, diagnose, lints, names, policies, routes_file, schema, statics};
 use crate::bundle::{Bundle, Problem, Report, nearest};
 use crate::identity::{Identity, PrincipalKind};
 use crate::request::Method;
@@ -30,6 +32,13 @@ fn parts(bundle: &Bundle, report: &mut Report) -> Option<PolicyStore> {
     lints::check(&policies, &routes, &loaded.actions, &loaded.names, report);
     let schema::Loaded { schema, names, types: _, actions } = loaded;
     let others = policies.set.policies().filter(|policy| !policies.step_ups.contains_key(policy.id().to_string().as_str()));
+    let signing = match signing(&policies, &actions) {
+        Ok(signing) => signing,
+        Err(error) => {
+            diagnose::cedar("policies", "policy.id", &*error, report);
+            return None;
+        }
+    };
     let others = match PolicySet::from_policies(others.cloned()) {
         Ok(others) => others,
         Err(error) => {
@@ -41,6 +50,7 @@ fn parts(bundle: &Bundle, report: &mut Report) -> Option<PolicyStore> {
         authorizer: cedar_policy::Authorizer::new(),
         schema,
         others,
+        signing,
         set: policies.set,
         step_ups: policies.step_ups,
         policies: policies.refs,
@@ -50,6 +60,24 @@ fn parts(bundle: &Bundle, report: &mut Report) -> Option<PolicyStore> {
         statics,
         routes,
     })
+}
+
+/// What policies say about `sign` in their scopes.
+fn signing(policies: &policies::Policies, actions: &BTreeMap<String, schema::Action>) -> Result<SigningPolicies, Box<PolicySetError>> {
+    let Some(sign) = actions.get(names::SIGN) else { return Ok(SigningPolicies { permitted: false, forbids: PolicySet::new() }) };
+    // Of `in [..]` also a group that holds it.
+    let names = |named: &[EntityUid]| named.iter().any(|uid| *uid == sign.uid || sign.groups.contains(uid.id().unescaped()));
+    let named = |constraint: &ActionConstraint| match constraint {
+        ActionConstraint::Any => false,
+        ActionConstraint::Eq(uid) => *uid == sign.uid,
+        ActionConstraint::In(uids) => names(uids),
+    };
+    let permitted = policies.set.policies().any(|policy| {
+        let constraint = policy.action_constraint();
+        policy.effect() == Effect::Permit && (matches!(constraint, ActionConstraint::Any) || named(&constraint))
+    });
+    let forbids = policies.set.policies().filter(|policy| policy.effect() == Effect::Forbid && named(&policy.action_constraint()));
+    Ok(SigningPolicies { permitted, forbids: PolicySet::from_policies(forbids.cloned()).map_err(Box::new)? })
 }
 
 fn unknown_files(bundle: &Bundle, report: &mut Report) {
@@ -76,6 +104,7 @@ fn warm_up(store: &PolicyStore) {
         Identity::Token { token: Box::new(token(PrincipalKind::User)), certificate: certificate() },
         Identity::from(token(PrincipalKind::Workload)),
         Identity::from(context::sample_certificate(true)),
+        Identity::SignedUrl { link: Box::new(context::sample_link()), certificate: None },
     ];
     let paths = store.routes.iter().map(|route| route.template.sample()).take(16).chain([vec![]]);
     for segments in paths {
@@ -90,6 +119,7 @@ fn warm_up(store: &PolicyStore) {
                 headers: &[],
             };
             let _forgotten = store.ask(question, identity, Purpose::Request, context::SAMPLE_TIME);
+            let _forgotten = store.ask(question, identity, Purpose::Sign(context::SAMPLE_SIGNING), context::SAMPLE_TIME);
         }
     }
 }

@@ -41,6 +41,21 @@ pub enum Purpose {
     Request,
     /// `Action::"revoke"` on its path: to change the revocation list.
     Revoke,
+    /// `Action::"sign"` on what its path stands for: to have a URL of it signed.
+    Sign(Signing),
+}
+
+/// The URL somebody wants, as policies see it in `context.signing`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Signing {
+    /// How long it shall last, in seconds.
+    pub expires_in: i64,
+    /// What kind of URL it is.
+    pub format: &'static str,
+    /// Whether it shall grant everything below the path.
+    pub prefix: bool,
+    /// Whether it shall count from some addresses only.
+    pub bound_to_address: bool,
 }
 
 /// What Cedar answered, with what it was asked.

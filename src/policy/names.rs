@@ -7,11 +7,11 @@ use cedar_policy::{EntityId, EntityTypeName, EntityUid};
 use crate::identity::{Identity, PrincipalKind};
 
 /// The entity types the gate makes entities of. A schema must declare them, and no route may map to one.
-pub(super) const TYPES: [&str; 6] = ["User", "Workload", "Anonymous", "Group", "Role", "Path"];
-/// Declared for later; no route may map to it.
-pub(super) const SIGNED_URL: &str = "SignedUrl";
+pub(super) const TYPES: [&str; 7] = ["User", "Workload", "Anonymous", "SignedUrl", "Group", "Role", "Path"];
 /// The action of changing the revocation list.
 pub(super) const REVOKE: &str = "revoke";
+/// The action of having a URL signed.
+pub(super) const SIGN: &str = "sign";
 /// The only entity of type `Gate::Anonymous`.
 const ANONYMOUS_ID: &str = "anonymous";
 
@@ -21,6 +21,7 @@ pub(super) struct Names {
     pub(super) user: EntityTypeName,
     pub(super) workload: EntityTypeName,
     pub(super) anonymous: EntityTypeName,
+    pub(super) signed_url: EntityTypeName,
     pub(super) group: EntityTypeName,
     pub(super) role: EntityTypeName,
     pub(super) path: EntityTypeName,
@@ -34,6 +35,7 @@ impl Names {
             user: type_name("User")?,
             workload: type_name("Workload")?,
             anonymous: type_name("Anonymous")?,
+            signed_url: type_name("SignedUrl")?,
             group: type_name("Group")?,
             role: type_name("Role")?,
             path: type_name("Path")?,
@@ -50,6 +52,7 @@ impl Names {
     pub(super) fn principal(&self, identity: &Identity) -> EntityUid {
         match identity {
             Identity::Anonymous => uid(&self.anonymous, ANONYMOUS_ID),
+            Identity::SignedUrl { link, .. } => uid(&self.signed_url, &link.id),
             Identity::Certificate { certificate, .. } => uid(&self.workload, &certificate.principal),
             Identity::Token { token, .. } => match token.kind {
                 PrincipalKind::User => uid(&self.user, &token.principal),

@@ -27,6 +27,8 @@ pub(super) struct Route {
     pub(super) actions: BTreeMap<Method, String>,
     /// The scopes a denied caller is told about.
     pub(super) scopes: BTreeMap<Method, Vec<String>>,
+    /// The longest a signed URL may last, in seconds.
+    pub(super) link_seconds: Option<i64>,
 }
 
 /// A path template: literal segments and parameters.
@@ -197,6 +199,7 @@ mod tests {
             resource: None,
             actions: BTreeMap::new(),
             scopes: BTreeMap::new(),
+            link_seconds: None,
         };
         Routes::new(vec![], templates.iter().map(route))
     }

@@ -133,13 +133,15 @@ impl Reader<'_> {
             return None;
         };
         let (mut path, mut resource, mut actions, mut scopes) = (None, None, BTreeMap::new(), BTreeMap::new());
+        let mut link_seconds = None;
         for (key, value) in table {
             match &**key.get_ref() {
                 "path" => path = self.string(value, "path"),
                 "resource" => resource = self.string(value, "resource"),
                 "actions" => actions = self.actions(value),
                 "scopes" => scopes = self.scopes(value),
-                _ => self.unknown(key, "routes.unknown_key", "key", &["path", "resource", "actions", "scopes"]),
+                "max_link_seconds" => link_seconds = self.link_seconds(value),
+                _ => self.unknown(key, "routes.unknown_key", "key", &["path", "resource", "actions", "scopes", "max_link_seconds"]),
             }
         }
         let Some((path, at)) = path else {
@@ -164,7 +166,7 @@ impl Reader<'_> {
         };
         self.applicable(&path, &at, resource.as_ref().map(|(of, _)| of), &actions);
         let actions = actions.into_iter().map(|(method, (name, _))| (method, name)).collect();
-        Some(Route { template, resource, actions, scopes })
+        Some(Route { template, resource, actions, scopes, link_seconds })
     }
 
     fn resource(&mut self, name: &str, span: &Range<usize>, template: &Template) -> Option<(cedar_policy::EntityTypeName, usize)> {
@@ -267,6 +269,19 @@ impl Reader<'_> {
             scopes.insert(method, named);
         }
         scopes
+    }
+
+    fn link_seconds(&mut self, value: &Value<'_>) -> Option<i64> {
+        let number = value.get_ref().as_integer().and_then(|number| i64::from_str_radix(number.as_str(), number.radix()).ok());
+        let seconds = number.filter(|seconds| (1..=limits::LINK_SECONDS).contains(seconds));
+        if seconds.is_none() {
+            self.problem(
+                value.span(),
+                "routes.value",
+                format!("`max_link_seconds` is not a whole number from 1 to {}", limits::LINK_SECONDS),
+            );
+        }
+        seconds
     }
 
     fn by_method<'v>(&mut self, value: &Value<'v>, what: &str) -> Vec<(Method, Value<'v>)> {

@@ -255,7 +255,9 @@ impl Checker<'_> {
         ];
         let accepts = |(token, certificate): &(Option<TokenIdentity>, Option<CertificateIdentity>)| {
             let input = sample(token.as_ref(), certificate.as_ref());
-            context::build(&input).is_ok_and(|context| context.validate(&self.loaded.schema, uid).is_ok())
+            let accepted =
+                |input: &Input<'_>| context::build(input).is_ok_and(|context| context.validate(&self.loaded.schema, uid).is_ok());
+            accepted(&input) && accepted(&Input { signing: Some(context::SAMPLE_SIGNING), ..input.clone() })
         };
         (!samples.iter().all(accepts)).then(|| name.to_owned())
     }
@@ -274,8 +276,14 @@ impl Checker<'_> {
                 ("User", Identity::from(sample_token(PrincipalKind::User, full))),
                 ("Workload", Identity::from(sample_token(PrincipalKind::Workload, full))),
                 ("Workload", Identity::from(sample_certificate(full))),
+                ("SignedUrl", Identity::SignedUrl { link: Box::new(context::sample_link()), certificate: None }),
             ] {
-                let parents = [names::uid(&names.group, "sample"), names::uid(&names.role, "sample")];
+                // A link is in no group: it is nobody's but its own.
+                let parents = if identity.link().is_some() {
+                    vec![]
+                } else {
+                    vec![names::uid(&names.group, "sample"), names::uid(&names.role, "sample")]
+                };
                 match Entity::new_with_tags(names.principal(&identity), context::principal(&identity), parents, []) {
                     Ok(entity) => samples.push((name, entity)),
                     Err(error) => self.report.add(Problem::new(FILE, "schema.principal", error.to_string())),
@@ -320,5 +328,6 @@ fn sample<'a>(token: Option<&'a TokenIdentity>, certificate: Option<&'a Certific
         now: SAMPLE_TIME,
         token,
         certificate,
+        signing: None,
     }
 }

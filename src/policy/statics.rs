@@ -219,7 +219,7 @@ fn expression(value: &EvalResult, refs: &mut BTreeSet<EntityUid>) -> Result<Rest
     })
 }
 
-/// Whether `name` is one of the gate's own entity types, or reserved for it.
+/// Whether `name` is one of the gate's own entity types.
 pub(super) fn reserved(name: &str) -> bool {
-    names::TYPES.contains(&name) || name == names::SIGNED_URL
+    names::TYPES.contains(&name)
 }

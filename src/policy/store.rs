@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use cedar_policy::{AuthorizationError, Authorizer, Decision, EntityUid, PolicySet, Request, Response, Schema};
+use cedar_policy::{AuthorizationError, Authorizer, Decision, Entities, EntityUid, PolicySet, Request, Response, Schema};
 
 use super::context::{self, Input};
 use super::entities::{self, Made};
@@ -31,6 +31,8 @@ pub struct PolicyStore {
     pub(super) others: PolicySet,
     /// What lifts those `forbid` policies that say it.
     pub(super) step_ups: BTreeMap<String, StepUp>,
+    /// The `forbid` policies that name `sign`, and whether any `permit` can apply to it: links live as long as signing does.
+    pub(super) signing: SigningPolicies,
     pub(super) policies: BTreeMap<String, PolicyRef>,
     pub(super) names: Names,
     pub(super) actions: BTreeMap<String, Action>,
@@ -38,6 +40,15 @@ pub struct PolicyStore {
     /// Static entities that policies name themselves.
     pub(super) named: Vec<EntityUid>,
     pub(super) routes: Routes,
+}
+
+/// What policies say about signing URLs, whoever asks.
+#[derive(Debug)]
+pub(super) struct SigningPolicies {
+    /// Whether the action of any `permit` can be `sign`.
+    pub(super) permitted: bool,
+    /// Every `forbid` that names `sign` in its scope.
+    pub(super) forbids: PolicySet,
 }
 
 /// What the store reads of [`Facts`].
@@ -106,9 +117,10 @@ impl PolicyStore {
 
     pub(super) fn ask(&self, question: Question<'_>, identity: &Identity, purpose: Purpose, now: UnixTime) -> Verdict {
         // The gate's own endpoints are not the team's resources: no route gives them another name.
-        let route = self.routes.find(question.segments).filter(|_| purpose == Purpose::Request);
+        let route = self.routes.find(question.segments).filter(|_| purpose != Purpose::Revoke);
         let name = match purpose {
             Purpose::Revoke => names::REVOKE,
+            Purpose::Sign(_) => names::SIGN,
             Purpose::Request => {
                 route.and_then(|route| route.actions.get(&question.method)).map_or(question.method.as_str(), String::as_str)
             }
@@ -131,7 +143,7 @@ impl PolicyStore {
             missing_scope: vec![],
             step_up: None,
         };
-        let answer = paths.clone().and_then(|paths| self.evaluate(&asked, name, question, &paths, typed.is_some(), identity, now));
+        let answer = paths.clone().and_then(|paths| self.evaluate(&asked, name, purpose, question, &paths, typed.is_some(), identity, now));
         match answer {
             Ok(Some((response, step_up))) => {
                 self.read(&response, &mut verdict);
@@ -141,6 +153,7 @@ impl PolicyStore {
             Err(error) => verdict.errors.push(error),
         }
         // Scopes belong to the principal only where the token names it; else another token would not help.
+        let route = route.filter(|_| purpose == Purpose::Request);
         if let (false, [], [], Some(route), Identity::Token { token, certificate: _ }) =
             (verdict.allow, &*verdict.determining, &*verdict.errors, route, identity)
         {
@@ -156,6 +169,7 @@ impl PolicyStore {
         &self,
         asked: &Asked,
         action_name: &str,
+        purpose: Purpose,
         question: Question<'_>,
         paths: &[String],
         typed: bool,
@@ -165,7 +179,7 @@ impl PolicyStore {
         let action = match self.actions.get(action_name) {
             Some(action) => action,
             // A team that leaves it out of its schema lets nobody do it; that is no fault.
-            None if action_name == names::REVOKE => return Ok(None),
+            None if purpose != Purpose::Request => return Ok(None),
             None => return Err(format!("the schema has no action `{action_name}`")),
         };
         // SECURITY: policies were only type-checked for the kinds of request the schema declares. For any other kind
@@ -193,16 +207,65 @@ impl PolicyStore {
             now,
             token: identity.token(),
             certificate: identity.certificate(),
+            signing: match purpose {
+                Purpose::Sign(signing) => Some(signing),
+                Purpose::Request | Purpose::Revoke => None,
+            },
         })?;
         let entities = entities::assemble(&self.statics, made, self.named.iter().cloned(), action.entities.iter().cloned())?;
         let request = Request::new(asked.principal.clone(), asked.action.clone(), asked.resource.clone(), context, None)
             .map_err(|error| format!("the request cannot be built: {error}"))?;
+        if let Some(withdrawn) = self.withdrawn(identity, asked, &request, &entities)? {
+            return Ok(withdrawn.map(|response| (response, None)));
+        }
         let response = self.authorizer.is_authorized(&request, &self.set, &entities);
         let step_up = self.step_up(&response, identity, now, || {
             let rest = self.authorizer.is_authorized(&request, &self.others, &entities);
             rest.decision() == Decision::Allow && rest.diagnostics().errors().next().is_none()
         });
         Ok(Some((response, step_up)))
+    }
+
+    /// Of a request with a signed URL: whether signing such URLs was withdrawn since. `Some(None)`: nothing permits it any more;
+    /// `Some(Some(_))`: these `forbid` policies are against it.
+    ///
+    /// SECURITY: who withdraws `sign` means the links that are out too. Whoever had one made is not here to be asked about, so only
+    /// what does not depend on them can be held against a link: that no `permit` can apply to `sign` on this kind of resource, and
+    /// every `forbid` that names `sign` and applies to the link itself.
+    fn withdrawn(
+        &self,
+        identity: &Identity,
+        asked: &Asked,
+        request: &Request,
+        entities: &Entities,
+    ) -> Result<Option<Option<Response>>, String> {
+        if identity.link().is_none() {
+            return Ok(None);
+        }
+        let Some(sign) = self.actions.get(names::SIGN).filter(|sign| sign.resources.contains(asked.resource.type_name())) else {
+            return Ok(Some(None));
+        };
+        if !self.signing.permitted {
+            return Ok(Some(None));
+        }
+        if self.signing.forbids.is_empty() || !sign.principals.contains(asked.principal.type_name()) {
+            return Ok(None);
+        }
+        let context = request.context().cloned().ok_or("the context is not known")?;
+        let request = Request::new(asked.principal.clone(), sign.uid.clone(), asked.resource.clone(), context, None)
+            .map_err(|error| format!("the request cannot be built: {error}"))?;
+        let entities =
+            entities.clone().add_entities(sign.entities.iter().filter(|entity| entities.get(&entity.uid()).is_none()).cloned(), None);
+        let entities = entities.map_err(|error| format!("the entities cannot be built: {error}"))?;
+        let response = self.authorizer.is_authorized(&request, &self.signing.forbids, &entities);
+        let diagnostics = response.diagnostics();
+        let against = diagnostics.reason().next().is_some() || diagnostics.errors().next().is_some();
+        Ok(against.then_some(Some(response)))
+    }
+
+    /// The longest a URL of this path may last by its route, in seconds.
+    pub fn link_seconds(&self, segments: &[String]) -> Option<i64> {
+        self.routes.find(segments)?.link_seconds
     }
 
     /// The login that a denied caller is asked for, when nothing else stands against the request: each `forbid` that applied

@@ -5,7 +5,9 @@
 
 mod authority;
 mod client;
+mod cookies;
 mod headers;
+mod network;
 mod path;
 mod percent;
 mod query;
@@ -15,9 +17,13 @@ mod trace;
 use std::fmt;
 use std::net::IpAddr;
 
+use crate::signed_url::PresentedLink;
+
 pub use authority::parse_authority;
+pub use network::Network;
 pub use path::Path;
-pub use read::read;
+pub(crate) use percent::octet as percent_octet;
+pub use read::{Target, read, read_target};
 pub use trace::TraceContext;
 
 /// A request as the runtime hands it over: nothing is decoded, merged or normalised yet.
@@ -33,6 +39,21 @@ pub struct RawRequest<'a> {
     pub path_with_query: Option<&'a str>,
     /// Header fields in the order they arrived; the runtime's own (`spin-*`) come last.
     pub headers: &'a [(String, Vec<u8>)],
+}
+
+/// What reading a request depends on beside the request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// The proxies in front of the gate.
+    pub proxies: Proxies,
+    /// Whether the gate has signed URLs: then `cg-` parameters and the cookie of links are its own.
+    pub signed_urls: bool,
+}
+
+impl From<Proxies> for Reading {
+    fn from(proxies: Proxies) -> Self {
+        Self { proxies, signed_urls: false }
+    }
 }
 
 /// What a deployment says about the proxies in front of the gate.
@@ -131,12 +152,21 @@ pub struct Evidence {
     pub authorization: Option<Vec<u8>>,
     /// The whole value of `DPoP`.
     pub dpop: Option<Vec<u8>>,
+    /// The parameters of a signed URL, in the query.
+    pub signed_url: Option<PresentedLink>,
+    /// The same in cookies, each by itself: more than one is refused where it counts.
+    pub signed_cookies: Vec<PresentedLink>,
 }
 
 impl fmt::Debug for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { authorization, dpop } = self;
+        let Self { authorization, dpop, signed_url, signed_cookies } = self;
         let hidden = |value: &Option<Vec<u8>>| value.as_ref().map(|_| "…");
-        f.debug_struct("Evidence").field("authorization", &hidden(authorization)).field("dpop", &hidden(dpop)).finish()
+        f.debug_struct("Evidence")
+            .field("authorization", &hidden(authorization))
+            .field("dpop", &hidden(dpop))
+            .field("signed_url", &signed_url.as_ref().map(|_| "…"))
+            .field("signed_cookies", &signed_cookies.len())
+            .finish()
     }
 }

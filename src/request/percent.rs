@@ -1,7 +1,7 @@
 //! Percent-encoding (RFC 3986, section 2.1), as path and query share it.
 
 /// The byte that `%` and the next two of `rest` stand for; `None` unless those are two hexadecimal digits.
-pub(super) fn octet(rest: &mut impl Iterator<Item = u8>) -> Option<u8> {
+pub(crate) fn octet(rest: &mut impl Iterator<Item = u8>) -> Option<u8> {
     let high = digit(rest.next()?)?;
     let low = digit(rest.next()?)?;
     Some(high.wrapping_mul(16) | low)

@@ -1,8 +1,9 @@
 //! Raw request to facts and evidence: the order of the checks.
 
 use super::headers::{self, shown};
-use super::{Evidence, Facts, Method, Path, Proxies, RawRequest, authority, client, path, query, trace};
+use super::{Evidence, Facts, Method, Path, RawRequest, Reading, authority, client, cookies, path, query, trace};
 use crate::decision::{Denial, Reason};
+use crate::signed_url::{self, Carrier, PresentedLink};
 
 /// Reads a raw request.
 ///
@@ -11,7 +12,8 @@ use crate::decision::{Denial, Reason};
 ///
 /// # Errors
 /// A denial with a `request.…` reason when anything is ambiguous, malformed or too large.
-pub fn read(raw: &RawRequest<'_>, proxies: Proxies) -> Result<(Facts, Evidence), Denial> {
+pub fn read(raw: &RawRequest<'_>, reading: impl Into<Reading>) -> Result<(Facts, Evidence), Denial> {
+    let Reading { proxies, signed_urls } = reading.into();
     // Exhaustive, so that a new part of a request breaks the build here.
     let RawRequest { method, scheme, authority, path_with_query, headers } = *raw;
     let target = path_with_query.unwrap_or_default();
@@ -29,11 +31,23 @@ pub fn read(raw: &RawRequest<'_>, proxies: Proxies) -> Result<(Facts, Evidence),
     fields.check_spin()?;
     fields.check_framing()?;
     let path = Path::parse(raw_path)?;
+    // From here on nobody sees the parameters of a link: not policies, not the record, not the origin.
+    let (query, link) = match query {
+        Some(whole) if signed_urls => signed_url::split(whole),
+        other => (other, None),
+    };
     let parameters = query.map_or_else(|| Ok(Vec::new()), query::parse)?;
     let client = client::address(fields.spin_client_addr(), headers, proxies)?;
 
     let peer = client::peer(fields.spin_client_addr());
-    let evidence = Evidence { authorization: fields.authorization().map(<[u8]>::to_vec), dpop: fields.dpop().map(<[u8]>::to_vec) };
+    let mut own: Vec<_> = headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect();
+    let signed_cookies = if signed_urls { cookies::take(&mut own) } else { vec![] };
+    let evidence = Evidence {
+        authorization: fields.authorization().map(<[u8]>::to_vec),
+        dpop: fields.dpop().map(<[u8]>::to_vec),
+        signed_url: link.map(|text| PresentedLink { text: text.to_owned(), carrier: Carrier::Query }),
+        signed_cookies,
+    };
     let facts = Facts {
         method,
         https,
@@ -44,10 +58,26 @@ pub fn read(raw: &RawRequest<'_>, proxies: Proxies) -> Result<(Facts, Evidence),
         parameters,
         client,
         peer,
-        headers: headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect(),
+        headers: own,
         trace: trace::context(fields.traceparent(), headers),
     };
     Ok((facts, evidence))
+}
+
+/// Path, raw query and decoded parameters.
+pub type Target = (Path, Option<String>, Vec<(String, String)>);
+
+/// Reads a request target that did not come as one: what somebody wants a URL of.
+///
+/// # Errors
+/// As for the target of a request.
+pub fn read_target(target: &str) -> Result<Target, Denial> {
+    let (raw_path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+    path::size(raw_path)?;
+    query.map_or(Ok(()), query::size)?;
+    let path = Path::parse(raw_path)?;
+    let parameters = query.map_or_else(|| Ok(Vec::new()), query::parse)?;
+    Ok((path, query.map(str::to_owned), parameters))
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ fn made(project: &Path, args: &[&str]) -> miette::Result<String> {
 }
 
 fn verify(project: &Path, dev: bool, token: &str, now: UnixTime) -> Result<TokenIdentity, String> {
-    let evidence = Evidence { authorization: Some(format!("Bearer {token}").into_bytes()), dpop: None };
+    let evidence = Evidence { authorization: Some(format!("Bearer {token}").into_bytes()), ..Evidence::default() };
     match issuers(&bundle(project, dev)).identify(&evidence, now) {
         Ok(Identity::Token { token, .. }) => Ok(*token),
         Ok(_) => Err("anonymous".to_owned()),

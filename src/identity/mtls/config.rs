@@ -8,11 +8,12 @@ use toml::de::DeTable;
 use super::arrival::WELL_KNOWN;
 use super::forms::{ALB_FIELDS, Form, Names};
 use super::spiffe;
-use super::terminator::{Network, Terminator};
+use super::terminator::Terminator;
 use crate::bundle::{Problem, Report};
 use crate::identity::table::{self, Found, Table};
 use crate::identity::{NameKind, text};
 use crate::limits;
+use crate::request::Network;
 
 /// The file.
 pub(super) const FILE: &str = "keys/mtls.toml";

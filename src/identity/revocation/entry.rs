@@ -7,7 +7,7 @@ use crate::identity::json::{Json, Object};
 use crate::limits;
 
 /// The last second a time may name: the end of year 9999.
-pub(super) const LATEST: i64 = 253_402_300_799;
+pub(in crate::identity) const LATEST: i64 = 253_402_300_799;
 
 /// What was revoked, until when, and by whom.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,6 +12,7 @@ use crate::bundle::Digest;
 use crate::decision::{Denial, Reason, UnixTime};
 
 pub use entry::Entry;
+pub(super) use entry::LATEST;
 pub use order::{Order, serial_text};
 
 /// What can be cut off.
@@ -157,7 +158,7 @@ pub(super) fn judge(lookup: &Lookup, known: &Revocations, now: UnixTime) -> Resu
     };
     let reason = match lookup.credential {
         CredentialKind::Certificate => Reason::MtlsRevoked,
-        CredentialKind::Token | CredentialKind::Proof => Reason::JwtRevoked,
+        CredentialKind::Token | CredentialKind::Proof | CredentialKind::SignedUrl => Reason::JwtRevoked,
     };
     let entry = match Entry::read(value) {
         Ok(entry) => entry,

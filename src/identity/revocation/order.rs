@@ -1,12 +1,10 @@
 //! What a caller asks for at `/.well-known/cedargate/revocations`: the body of the request, read strictly.
 
-use super::entry::LATEST;
 use super::{Entry, Target};
 use crate::bundle::Digest;
 use crate::decision::{Denial, Reason, UnixTime};
 use crate::identity::Issuers;
-use crate::identity::json::{Json, JsonError, Object};
-use crate::identity::text::{shown, suggestion};
+use crate::identity::members::Members;
 use crate::limits;
 
 /// The members that name a target, of which a body has exactly one.
@@ -48,14 +46,8 @@ impl Order {
 }
 
 fn read(body: &[u8], issuers: &Issuers, undo: bool, now: UnixTime) -> Result<Order, String> {
-    let mut members = match Json::parse(body) {
-        Ok(Json::Object(members)) => Members { of: "the body".to_owned(), members },
-        Ok(_) => return Err("the body is not a JSON object".to_owned()),
-        Err(JsonError::Syntax(at)) => return Err(format!("the body is not JSON, at byte {at}")),
-        Err(JsonError::Duplicate(name)) => return Err(format!("the member `{}` occurs twice", shown(&name))),
-        Err(JsonError::TooDeep(_)) => return Err("the body is nested too deeply".to_owned()),
-    };
-    let given: Vec<&str> = TARGETS.into_iter().filter(|name| members.members.contains_key(*name)).collect();
+    let mut members = Members::parse(body)?;
+    let given: Vec<&str> = TARGETS.into_iter().filter(|name| members.has(name)).collect();
     let [kind] = *given else {
         let which = if given.is_empty() { "none".to_owned() } else { quoted(&given) };
         return Err(format!("the body must have exactly one of {}, and has {which}", quoted(&TARGETS)));
@@ -109,50 +101,6 @@ pub fn serial_text(digits: &str) -> String {
     match digits.trim_start_matches('0') {
         "" => "0".to_owned(),
         digits => digits.to_owned(),
-    }
-}
-
-/// The members of an object that were not looked at yet.
-struct Members {
-    of: String,
-    members: Object,
-}
-
-impl Members {
-    fn object(&mut self, name: &str) -> Result<Self, String> {
-        match self.members.remove(name) {
-            Some(Json::Object(members)) => Ok(Self { of: format!("`{name}`"), members }),
-            _ => Err(format!("`{name}` is not an object")),
-        }
-    }
-
-    fn text(&mut self, name: &str, most: usize) -> Result<Option<String>, String> {
-        match self.members.remove(name) {
-            None => Ok(None),
-            Some(Json::String(text)) if text.is_empty() => Err(format!("`{name}` of {} is empty", self.of)),
-            Some(Json::String(text)) if text.len() > most => Err(format!("`{name}` of {} has more than {most} bytes", self.of)),
-            Some(Json::String(text)) => Ok(Some(text)),
-            Some(_) => Err(format!("`{name}` of {} is not a string", self.of)),
-        }
-    }
-
-    fn required(&mut self, name: &str, most: usize) -> Result<String, String> {
-        self.text(name, most)?.ok_or_else(|| format!("{} has no `{name}`", self.of))
-    }
-
-    fn time(&mut self, name: &str) -> Result<Option<UnixTime>, String> {
-        match self.members.remove(name) {
-            None => Ok(None),
-            Some(Json::Int(seconds)) if (0..=LATEST).contains(&seconds) => Ok(Some(UnixTime(seconds))),
-            Some(_) => Err(format!("`{name}` of {} is not a time in whole seconds since 1970", self.of)),
-        }
-    }
-
-    /// Nothing may be left over: a member that is not understood could be the one that matters.
-    fn end(&self, known: &[&str]) -> Result<(), String> {
-        let Some(name) = self.members.keys().next() else { return Ok(()) };
-        let advice = if known.is_empty() { String::new() } else { format!(": {}", suggestion(name, known.iter().copied())) };
-        Err(format!("{} has no member `{}`{advice}", self.of, shown(name)))
     }
 }
 

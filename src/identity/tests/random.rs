@@ -18,7 +18,7 @@ fn no_single_bit_of_a_token_can_change() {
             for bit in 0..8 {
                 let mut bytes = format!("Bearer {token}").into_bytes();
                 bytes["Bearer ".len() + at] ^= 1 << bit;
-                let evidence = Evidence { authorization: Some(bytes), dpop: None };
+                let evidence = Evidence { authorization: Some(bytes), ..Evidence::default() };
                 assert!(WORLD.issuers.identify(&evidence, UnixTime(NOW)).is_err(), "{kid}: byte {at}, bit {bit}");
             }
         }
@@ -32,9 +32,9 @@ proptest! {
 
     #[test]
     fn random_bytes_never_verify(bytes in proptest::collection::vec(any::<u8>(), 0..300), now in any::<i64>()) {
-        let evidence = Evidence { authorization: Some(bytes.clone()), dpop: None };
+        let evidence = Evidence { authorization: Some(bytes.clone()), ..Evidence::default() };
         prop_assert!(WORLD.issuers.identify(&evidence, UnixTime(now)).is_err());
-        let evidence = Evidence { authorization: Some([b"Bearer ", bytes.as_slice()].concat()), dpop: None };
+        let evidence = Evidence { authorization: Some([b"Bearer ", bytes.as_slice()].concat()), ..Evidence::default() };
         prop_assert!(WORLD.issuers.identify(&evidence, UnixTime(now)).is_err());
     }
 
@@ -56,7 +56,7 @@ proptest! {
     #[test]
     fn any_signed_claims_are_judged_without_panic(exp in any::<f64>(), nbf in any::<i64>(), sub in "\\PC{0,300}", now in any::<i64>()) {
         let claims = claims(serde_json::json!({ "exp": exp, "nbf": nbf, "sub": sub, "groups": [sub] }));
-        let evidence = Evidence { authorization: Some(format!("Bearer {}", WORLD.key("ed").token(&claims)).into_bytes()), dpop: None };
+        let evidence = Evidence { authorization: Some(format!("Bearer {}", WORLD.key("ed").token(&claims)).into_bytes()), ..Evidence::default() };
         if let Ok(Identity::Token { token: identity, .. }) = WORLD.issuers.identify(&evidence, UnixTime(now)) {
             prop_assert_eq!(identity.principal, format!("corp/{sub}"));
         }

@@ -25,7 +25,7 @@ fn a_token_of_every_algorithm_verifies() {
 #[test]
 fn no_credential_is_anonymous_and_an_empty_one_is_not() {
     let identify = |authorization: Option<&str>| {
-        let evidence = Evidence { authorization: authorization.map(|a| a.as_bytes().to_vec()), dpop: None };
+        let evidence = Evidence { authorization: authorization.map(|a| a.as_bytes().to_vec()), ..Evidence::default() };
         WORLD.issuers.identify(&evidence, UnixTime(NOW))
     };
     assert_eq!(identify(None), Ok(Identity::Anonymous));

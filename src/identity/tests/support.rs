@@ -137,7 +137,7 @@ pub(super) fn with(more: &str, keys: &[Value]) -> Issuers {
 }
 
 pub(super) fn identify(issuers: &Issuers, token: &str, now: i64) -> Result<TokenIdentity, Denial> {
-    let evidence = Evidence { authorization: Some(format!("Bearer {token}").into_bytes()), dpop: None };
+    let evidence = Evidence { authorization: Some(format!("Bearer {token}").into_bytes()), ..Evidence::default() };
     match issuers.identify(&evidence, UnixTime(now))? {
         Identity::Token { token, .. } => Ok(*token),
         _ => panic!("a token never gives anything else"),

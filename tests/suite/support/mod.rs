@@ -4,6 +4,7 @@
 pub mod client;
 pub mod gate;
 pub mod jwks_server;
+pub mod links;
 pub mod origin;
 pub mod pki;
 pub mod process;

@@ -69,7 +69,7 @@ fn it_takes_both_to_sign_and_to_reach() {
     let record = gate.record_of(&response).unwrap();
     assert_eq!((&record["decision"], &record["signing"].as_array().unwrap().len()), (&json!("allow"), &4));
     assert_eq!(record["signing"][0]["policies"][0]["id"], "halves");
-    assert_eq!(record["signing"][3]["cedar"]["action"], "Gate::Action::\"sign\"", "{record}");
+    assert_eq!(record["signing"][3]["cedar"]["action"], "Gate::Action::\"PUT\"", "{record}");
     assert!(!record.to_string().contains("cg-sig"), "{record}");
 }
 

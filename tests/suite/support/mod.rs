@@ -8,5 +8,6 @@ pub mod links;
 pub mod origin;
 pub mod pki;
 pub mod process;
+pub mod s3;
 pub mod terminator;
 pub mod token;

@@ -29,6 +29,7 @@ use cedargate::host::{Compiled, InstanceLimits, engine};
 use serde_json::Value;
 use support::client::Request;
 use support::gate::{Gate, NOW, Setup, base, bundle, compiled, root};
+use support::links::{ask, ed25519, hmac, keyring, link, with_links, writer};
 use support::origin::Origin;
 use support::pki::{Authority, Form, Subject};
 use support::token::{Key, Proof, Token, public_jwk, thumbprint};
@@ -45,6 +46,7 @@ fn main() {
     sizes(&gate);
     inside(&gate, &origin);
     credentials(&origin);
+    links(&origin);
     outside(&gate, &origin);
 }
 
@@ -156,20 +158,97 @@ fn credentials(origin: &Origin) {
     println!();
 }
 
+/// Signed URLs: what verifying one costs inside the component, and making and using them end to end against a component that
+/// does nothing. Verifying end to end is a link that is good but for its method: nothing but its verification, and no policy.
+fn links(origin: &Origin) {
+    let Some(noop) = noop(origin) else { return };
+    let config = "max_lifetime_seconds = 7200\n".to_owned()
+        + &[
+            ("aws-sigv4", "endpoint = \"https://s3.eu-central-1.amazonaws.com\"\nregion = \"eu-central-1\"\nbucket = \"b\""),
+            ("cloudfront", "url = \"https://d1.cloudfront.net\""),
+        ]
+        .into_iter()
+        .chain(["google-cloud-cdn", "google-media-cdn", "akamai"].map(|service| (service, "url = \"https://cdn.example.com\"")))
+        .map(|(service, more)| format!("[[target]]\nservice = \"{service}\"\npath = \"/media\"\ncredentials = \"{service}\"\n{more}\n"))
+        .collect::<String>();
+    let pem = std::fs::read_to_string(root().join("tests/data/identity/test-only-rsa-2048-private.pem")).unwrap();
+    let secrets = serde_json::json!({"v": 1, "credentials": {
+        "aws-sigv4": {"service": "aws-sigv4", "access_key_id": "a", "secret_access_key": "b"},
+        "cloudfront": {"service": "cloudfront", "key_pair_id": "K", "private_key": pem},
+        "google-cloud-cdn": {"service": "google-cloud-cdn", "key_name": "k", "key": "nZtRohdNF9m3cKM24IcK4w=="},
+        "google-media-cdn": {"service": "google-media-cdn", "key_name": "k", "private_key": "BxwXXNjeGaoWqjr7GHEymRJkP4SaOC12dTGixk7Yr8I="},
+        "akamai": {"service": "akamai", "key": "52a152a152a152a152a152a152a1aabb"},
+    }});
+    let with = |key: Value| {
+        let setup = Setup::new(&with_links(&config)).variable("signed_url_keys", &keyring(&[key])).variable("key_value_store", "");
+        setup.variable("signed_url_credentials", &secrets.to_string()).start(origin)
+    };
+    let (hmac, ed) = (with(hmac("k", "active", 1)), with(ed25519("k", "active", 1)));
+    let made = |gate: &Gate| link(gate, serde_json::json!({"method": "GET", "path": "/api/documents/1", "expires_in": 600}));
+    let (url, ed_url) = (made(&hmac), made(&ed));
+    let measure = |gate: &Gate, request: &Request| median((0..200).map(|_| timing(gate, request).0).collect());
+    let token = measure(&hmac, &Request::get("/api/documents/1").bearer(&alice().make()));
+    println!("## Signed URLs (µs inside the component, median of 200; ratio to one EdDSA token)\n");
+    for (name, gate, url) in [("verify a link, HMAC-SHA-256", &hmac, &url), ("verify a link, Ed25519", &ed, &ed_url)] {
+        let time = measure(gate, &Request::get(url));
+        println!("{name:42} {time:7.0}   {:5.2}", time / token);
+    }
+    let keep = |request: &Request| String::from_utf8(request.bytes()).unwrap().replace("Connection: close\r\n", "").into_bytes();
+    let sign = |format: &str| {
+        let body = serde_json::json!({"method": "GET", "path": "/media/1", "expires_in": 600, "format": format});
+        keep(&ask(&writer("alice"), &body))
+    };
+    let mut cases: Vec<(String, SocketAddr, Vec<u8>, u16)> = vec![
+        ("no-op component".into(), noop.addr, keep(&Request::get("/")), 200),
+        ("verify, HMAC-SHA-256 (aim: at least 0.77)".into(), hmac.addr, keep(&Request::new("PUT", &url)), 401),
+        ("verify, Ed25519".into(), ed.addr, keep(&Request::new("PUT", &ed_url)), 401),
+        ("no credential, denied by policy".into(), hmac.addr, keep(&Request::get("/api/documents/1")), 401),
+        ("public path, proxied".into(), hmac.addr, keep(&Request::get("/health")), 200),
+        ("link allowed, HMAC-SHA-256, proxied".into(), hmac.addr, keep(&Request::get(&url)), 200),
+    ];
+    for format in ["cedargate", "aws-sigv4", "cloudfront-canned", "google-cloud-cdn", "google-media-cdn", "akamai"] {
+        cases.push((format!("sign, {format}"), hmac.addr, sign(format), 200));
+    }
+    cases.push(("sign, cedargate with Ed25519".into(), ed.addr, sign("cedargate"), 200));
+    println!("\n## Signed URLs end to end, {CONNECTIONS} connections (requests per second; ratio to the no-op component, range)\n");
+    compare(&cases);
+    println!();
+}
+
+/// The component that does nothing, served as the gate is; `None` when it is not built.
+fn noop(origin: &Origin) -> Option<Gate> {
+    let default = || root().join("target/noop/wasm32-wasip2/release/noop.wasm");
+    let path = std::env::var_os("CEDARGATE_NOOP").map_or_else(default, std::path::PathBuf::from);
+    let Ok(bytes) = std::fs::read(&path) else {
+        println!("requests per second: not measured, {} is not built (`make bench` builds it)", path.display());
+        return None;
+    };
+    Some(Setup { component: Compiled::new(&engine().unwrap(), &bytes).unwrap(), ..Setup::new(&bundle()) }.start(origin))
+}
+
+/// Requests per second of each case, interleaved; the first is what the others are compared with.
+fn compare(cases: &[(String, SocketAddr, Vec<u8>, u16)]) {
+    let mut rates: Vec<Vec<f64>> = vec![vec![]; cases.len()];
+    for _ in 0..ROUNDS {
+        for (rates, (_, addr, bytes, status)) in rates.iter_mut().zip(cases) {
+            rates.push(rate(*addr, bytes, *status));
+        }
+    }
+    let base = median(rates[0].clone());
+    for ((name, ..), rates) in cases.iter().zip(&rates) {
+        let relative: Vec<f64> = rates.iter().map(|r| r / base).collect();
+        println!("{name:42} {:8.0}   {:5.2} ({})", median(rates.clone()), median(relative.clone()), range(&relative));
+    }
+}
+
 /// Requests per second, with 16 connections, against a component that does nothing.
 fn outside(gate: &Gate, origin: &Origin) {
-    let default = || root().join("target/noop/wasm32-wasip2/release/noop.wasm");
-    let noop = std::env::var_os("CEDARGATE_NOOP").map_or_else(default, std::path::PathBuf::from);
-    let Ok(bytes) = std::fs::read(&noop) else {
-        println!("requests per second: not measured, {} is not built (`make bench` builds it)", noop.display());
-        return;
-    };
-    let noop = Setup { component: Compiled::new(&engine().unwrap(), &bytes).unwrap(), ..Setup::new(&bundle()) }.start(origin);
+    let Some(noop) = noop(origin) else { return };
     let unsealed = Setup { component: Compiled::new(&engine().unwrap(), base()).unwrap(), ..Setup::new(&bundle()) }.start(origin);
     drop(compiled(&bundle()));
     let keep = |request: &Request| String::from_utf8(request.bytes()).unwrap().replace("Connection: close\r\n", "").into_bytes();
     let allowed = Request::get("/api/documents/1").bearer(&alice().make());
-    let cases: Vec<(&str, SocketAddr, Vec<u8>, u16)> = vec![
+    let cases = [
         ("no-op component", noop.addr, keep(&Request::get("/")), 200),
         ("unsealed gate", unsealed.addr, keep(&Request::get("/")), 503),
         ("health", gate.addr, keep(&Request::get("/.well-known/cedargate/health")), 200),
@@ -177,19 +256,10 @@ fn outside(gate: &Gate, origin: &Origin) {
         ("denied, forged token", gate.addr, keep(&Request::get("/api/documents/1").bearer(&alice().key(Key::Stranger).make())), 401),
         ("denied, EdDSA token", gate.addr, keep(&Request::new("DELETE", "/api/documents/1").bearer(&alice().make())), 403),
         ("allowed, EdDSA, proxied", gate.addr, keep(&allowed), 200),
-    ];
-    let mut rates: Vec<Vec<f64>> = vec![vec![]; cases.len()];
-    for _ in 0..ROUNDS {
-        for (rates, (_, addr, bytes, status)) in rates.iter_mut().zip(&cases) {
-            rates.push(rate(*addr, bytes, *status));
-        }
-    }
+    ]
+    .map(|(name, addr, bytes, status): (&str, SocketAddr, Vec<u8>, u16)| (name.to_owned(), addr, bytes, status));
     println!("## Requests per second, {CONNECTIONS} connections, load on the same machine (ratio to the no-op component, range)\n");
-    let base = median(rates[0].clone());
-    for ((name, ..), rates) in cases.iter().zip(&rates) {
-        let relative: Vec<f64> = rates.iter().map(|r| r / base).collect();
-        println!("{name:26} {:8.0}   {:5.2} ({})", median(rates.clone()), median(relative.clone()), range(&relative));
-    }
+    compare(&cases);
 }
 
 /// Requests per second in one window.

@@ -6,6 +6,7 @@
 mod certificate;
 mod dpop;
 mod jwks;
+mod links;
 #[cfg(test)]
 mod seeds;
 mod token;
@@ -14,4 +15,5 @@ mod world;
 pub use certificate::{certificate, structured_field, xfcc};
 pub use dpop::dpop_proof;
 pub use jwks::jwks;
+pub use links::signed_url;
 pub use token::token;

@@ -224,6 +224,25 @@ fn certificates() -> Seeds {
     ])
 }
 
+fn links() -> Seeds {
+    let item = r#"{"method":"GET","path":"/a","expires_in":60"#;
+    [
+        ("good-link", "@".to_owned()),
+        ("twice", "@&cg-v=1".to_owned()),
+        ("something-after", "@&a=1".to_owned()),
+        ("another-path", "/api/documents/2?cg-v=1&cg-key=h&cg-iat=1800000000&cg-exp=1800000600&cg-methods=GET&cg-prefix=2&cg-ip=192.0.2.0/24&cg-policy=WzoC5Xr5tVquVFtZm6pqZ5ijZNjSeYo4U2JJ934w_l8&cg-by=p.YQ&cg-sub=h.AAAAAAAAAAAAAAAAAAAAAA&cg-sig=AAAA".to_owned()),
+        ("retired-key", "/a?cg-v=1&cg-key=r&cg-iat=1800000000&cg-nbf=1800000000&cg-exp=1800000600&cg-methods=GET.PUT&cg-policy=WzoC5Xr5tVquVFtZm6pqZ5ijZNjSeYo4U2JJ934w_l8&cg-by=o.AAAA&cg-sig=AAAA".to_owned()),
+        ("encoded-name", "/a?b=1&%63G-v=1".to_owned()),
+        ("cookies", "/a\na=1; __Secure-cg-link=cg-v=1&cg-key=h; b=2; __Secure-cg-link=".to_owned()),
+        ("good-order", format!("{item}}}")),
+        ("good-order-of-two", format!(r#"{{"items":[{item}}},{item},"prefix":true,"bind":{{"cidr":"192.0.2.0/24","subject":"b"}},"format":"cedargate-cookie"}}]}}"#)),
+        ("order-with-another-member", format!(r#"{item},"expire":1}}"#)),
+    ]
+    .into_iter()
+    .map(|(name, text)| (name.to_owned(), text.into_bytes()))
+    .collect()
+}
+
 fn proofs() -> Seeds {
     let (header, claims) = (dpop::header(), dpop::claims());
     let sign =
@@ -272,7 +291,7 @@ fn proofs() -> Seeds {
 /// A target's name, its seeds, and what it asks.
 type Target = (&'static str, Seeds, fn(&[u8]) -> bool);
 
-fn targets() -> [Target; 6] {
+fn targets() -> [Target; 7] {
     [
         ("token", tokens(), crate::token),
         ("jwks", key_sets(), crate::jwks),
@@ -280,6 +299,7 @@ fn targets() -> [Target; 6] {
         ("structured_field", structured(), crate::structured_field),
         ("certificate", certificates(), crate::certificate),
         ("dpop_proof", proofs(), crate::dpop_proof),
+        ("signed_url", links(), crate::signed_url),
     ]
 }
 

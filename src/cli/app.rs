@@ -7,7 +7,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum as _};
 
 use super::output::{self, Color};
-use super::{Exit, check, diagnostic, exit, reasons, revoke, seal, token, up};
+use super::{Exit, check, diagnostic, exit, reasons, revoke, seal, sign, token, up, verify_url};
 
 const EXAMPLES: &str = r"
 cedargate up
@@ -46,6 +46,8 @@ enum Command {
     Check(check::CheckArgs),
     Token(token::TokenArgs),
     Revoke(revoke::RevokeArgs),
+    Sign(sign::SignArgs),
+    VerifyUrl(verify_url::VerifyUrlArgs),
     Reasons(reasons::ReasonsArgs),
 }
 
@@ -67,6 +69,8 @@ fn run(args: Vec<OsString>) -> Exit {
         Command::Check(args) => check::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Revoke(args) => revoke::run(&args),
+        Command::Sign(args) => sign::run(&args),
+        Command::VerifyUrl(args) => verify_url::run(&args),
         Command::Reasons(args) => reasons::run(&args),
     };
     result.unwrap_or_else(|error| diagnostic::show(&error))

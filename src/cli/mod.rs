@@ -19,9 +19,11 @@ pub mod progress;
 pub mod reasons;
 pub mod revoke;
 pub mod seal;
+pub mod sign;
 pub mod time;
 pub mod token;
 pub mod up;
+pub mod verify_url;
 
 pub use app::main;
 pub use exit::Exit;

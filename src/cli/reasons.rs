@@ -29,7 +29,7 @@ is ever renamed or used again for something else.
 
 The caller is told the *public code*, in the problem document of a denial, and a decision id: with that id an operator finds the record,
 and in it the code and what exactly was wrong. What a token was refused for is never told: the public code is always `invalid_token`, and for
-a certificate `invalid_certificate`. Of DPoP proofs the caller learns what RFC 9449 has it know: `invalid_dpop_proof`, `use_dpop_nonce`.
+a certificate `invalid_certificate`, for a signed URL `invalid_signed_url`. Of DPoP proofs the caller learns what RFC 9449 has it know: `invalid_dpop_proof`, `use_dpop_nonce`.
 
 The status is the one a caller with a verified identity gets. A `policy.…` denial of a request without any credential is answered with 401
 instead: say who you are.
@@ -169,6 +169,13 @@ fn advice(reason: Reason) -> (&'static str, &'static str) {
         "jwt.subject_missing" | "jwt.claim_invalid" => {
             (NEW_TOKEN, "compare `[issuer.claims]` in `keys/issuers.toml` with what the issuer really sends")
         }
+        "signed_url.expired" | "signed_url.not_yet_valid" => ("ask for a new link, or wait for its beginning", NOTHING),
+        "signed_url.key_unknown" | "signed_url.key_retired" | "signed_url.policy_changed" => {
+            ("ask for a new link", "if links were to go on, keep the key as `verify-only` in `signed_url_keys`, and `pin_policy` off")
+        }
+        "signed_url.method" | "signed_url.address" => ("use the link as it was meant, or ask for another one", NOTHING),
+        "sign.lifetime" => ("ask for less", "`max_lifetime_seconds` in `keys/signed-urls.toml`, `max_link_seconds` of the route"),
+        "sign.format" => ("ask for another kind of URL, or for less", "see the `[[target]]` entries of `keys/signed-urls.toml`"),
         "gate.length_required" => ("send `content-length`, or no body", NOTHING),
         "gate.not_found" | "gate.method_not_allowed" => ("use GET `/.well-known/cedargate/health`", NOTHING),
         "system.unsealed" => ("try again later", "deploy the sealed component (`cedargate seal`), not the base one"),
@@ -180,6 +187,9 @@ fn advice(reason: Reason) -> (&'static str, &'static str) {
                 "correct the request; retrying the same one is of no use",
                 "one client: tell its owners. Many forms of it from one address: someone is probing",
             ),
+            "signed_url" => {
+                ("use the link exactly as it was given, or ask for a new one", "many from one address: somebody tries to change links")
+            }
             "auth" => ("send `authorization: Bearer <token>`", "tell the client's owners"),
             "jwt" => (NEW_TOKEN, "the record says what was wrong; tell the client's owners or the issuer's"),
             "system" => (

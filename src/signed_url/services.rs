@@ -259,6 +259,10 @@ impl Asked<'_> {
             let url = cannot(cloudfront::canned_url(key, &self.whole(base), expires))?;
             return Ok(self.issued(Some(url), key.key_pair_id()));
         }
+        // SECURITY: in a custom policy `?` stands for any one character, also where a query begins.
+        if self.wanted.query.is_some() {
+            return refuse(format!("`{}` cannot hold a query: `cloudfront-canned` can", self.wanted.format.name()));
+        }
         let (resource, url) = if self.wanted.prefix {
             let folder = self.folder(base)?;
             (format!("{folder}*"), folder)

@@ -5,6 +5,7 @@ mod support;
 mod binding;
 mod both;
 mod command;
+mod command_links;
 mod concurrency;
 mod credentials;
 mod denials;

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::{Asking, WEDNESDAY, bundle, certificate, ids, load, token, user};
 use crate::decision::UnixTime;
 use crate::identity::{Identity, PrincipalKind};
-use crate::policy::{Purpose, Verdict};
+use crate::policy::{Purpose, Signing, Verdict};
 
 const FILE: &str = "policies/tests/matrix.txt";
 const HEAD: &str = "\
@@ -25,6 +25,7 @@ const HEAD: &str = "\
 # mallory     user, suspended; groups readers, writers, admins; all scopes
 # indexer     workload; scope documents.read
 # courier     workload named by its client certificate
+# link        whoever uses a signed URL, as far as the link itself allows it
 #
 # Unless a line says otherwise it is Wednesday 10:00 UTC and the client is in the office (10.1.2.3).
 # allow and deny are followed by the policies that decided, or by the scope or login that the caller is told to get.
@@ -53,6 +54,7 @@ fn identities() -> Vec<(&'static str, Identity)> {
         ("mallory", user("mallory", &["admins", "readers", "writers"], &["documents.read", "documents.write", "orders.write"])),
         ("indexer", workload),
         ("courier", Identity::from(certificate("spiffe://example.org/courier"))),
+        ("link", Identity::SignedUrl { link: Box::new(crate::policy::context::sample_link()), certificate: None }),
     ]
 }
 
@@ -93,10 +95,18 @@ fn requests() -> Vec<(&'static str, Asking)> {
         })
         .collect();
     let revoke = || Asking::new("POST", "/.well-known/cedargate/revocations").purpose(Purpose::Revoke);
+    let signing = |expires_in| Signing { expires_in, format: "cedargate", prefix: false, bound_to_address: false };
+    let sign = |path: &str, expires_in| Asking::new("GET", path).purpose(Purpose::Sign(signing(expires_in)));
     let day = 86_400;
     let cancel = || Asking::new("DELETE", "/api/orders/41");
     requests.extend([
         ("revoke", revoke()),
+        ("sign GET /api/documents/1 for an hour", sign("/api/documents/1", 3_600)),
+        ("sign GET /api/documents/1 for two days", sign("/api/documents/1", 2 * day)),
+        ("sign GET /api/documents/2 for an hour", sign("/api/documents/2", 3_600)),
+        ("sign GET /media/42 for an hour", sign("/media/42", 3_600)),
+        ("GET /media/42", Asking::new("GET", "/media/42")),
+        ("sign GET /api/orders/41 for an hour", sign("/api/orders/41", 3_600)),
         ("GET /api/admin from 203.0.113.9", Asking::new("GET", "/api/admin").from(Some("203.0.113.9"))),
         ("GET /api/admin from ::ffff:192.168.1.9", Asking::new("GET", "/api/admin").from(Some("::ffff:192.168.1.9"))),
         ("GET /api/admin from ::1", Asking::new("GET", "/api/admin").from(Some("::1"))),

@@ -13,6 +13,16 @@ use crate::limits;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const SERVICE: &str = "s3";
+/// The parameters of the signature itself.
+const RESERVED: [&str; 7] = [
+    "X-Amz-Algorithm",
+    "X-Amz-Credential",
+    "X-Amz-Date",
+    "X-Amz-Expires",
+    "X-Amz-Security-Token",
+    "X-Amz-Signature",
+    "X-Amz-SignedHeaders",
+];
 
 /// An access key.
 #[derive(Clone)]
@@ -58,7 +68,7 @@ pub struct Bucket {
 /// A presigned URL for one method and object. `key` is decoded, `query` what else is asked, decoded and in order.
 ///
 /// # Errors
-/// The lifetime is not 1 to 604,800 seconds, or the time cannot be written.
+/// The lifetime is not 1 to 604,800 seconds, the time cannot be written, or `query` has a parameter of the signature itself.
 pub fn presign(
     bucket: &Bucket,
     credentials: &Credentials,
@@ -70,6 +80,10 @@ pub fn presign(
 ) -> Result<String, FormatError> {
     if !(1..=limits::LINK_SECONDS).contains(&expires_in) {
         return Err(FormatError::Lifetime);
+    }
+    // SECURITY: which of two `X-Amz-Expires` counts is the service's affair.
+    if let Some(name) = RESERVED.into_iter().find(|reserved| query.iter().any(|(name, _)| name.eq_ignore_ascii_case(reserved))) {
+        return Err(FormatError::Reserved(name));
     }
     let Credentials { access_key_id, secret_access_key, session_token } = credentials;
     let Bucket { endpoint_https, endpoint_host, region, bucket, style } = bucket;
@@ -160,6 +174,8 @@ mod tests {
             assert_eq!(presign(&bucket, &credentials, "GET", "a", &[], 0, bad), Err(FormatError::Lifetime));
         }
         assert_eq!(presign(&bucket, &credentials, "GET", "a", &[], -1, 1), Err(FormatError::Time));
+        let twice = [("x-amz-expires".to_owned(), "604800".to_owned())];
+        assert_eq!(presign(&bucket, &credentials, "GET", "a", &twice, 0, 1), Err(FormatError::Reserved("X-Amz-Expires")));
         assert!(!format!("{credentials:?}").contains("wJalr"));
     }
 

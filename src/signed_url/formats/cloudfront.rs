@@ -18,7 +18,10 @@ use rsa::{Pkcs1v15Sign, PrivateKey};
 use serde_json::json;
 use x509_parser::pem::Pem;
 
-use super::FormatError;
+use super::{FormatError, unreserved};
+
+/// Parameters the service reads itself (AWS CLI reference, `cloudfront sign`, `--url`).
+const RESERVED: [&str; 5] = ["Expires", "Policy", "Signature", "Key-Pair-Id", "Hash-Algorithm"];
 
 /// `DigestInfo` of RFC 8017, section 9.2, note 1, up to the digest itself.
 const SHA1_INFO: [u8; 15] = [0x30, 0x21, 0x30, 0x09, 0x06, 0x05, 0x2b, 0x0e, 0x03, 0x02, 0x1a, 0x05, 0x00, 0x04, 0x14];
@@ -37,7 +40,7 @@ pub enum Hash {
 
 enum Private {
     Rsa(Box<PrivateKey>),
-    Ecdsa(EcdsaKeyPair),
+    Ecdsa(Box<EcdsaKeyPair>),
 }
 
 /// A key of a key group.
@@ -84,7 +87,7 @@ impl CloudFrontKey {
             // What CloudFront takes in a key group.
             Some(key) if key.size() == 256 => Private::Rsa(Box::new(key)),
             Some(_) => return Err(wrong("not RSA of 2048 bits")),
-            None => Private::Ecdsa(ecdsa(&block.contents).ok_or(wrong("neither RSA nor ECDSA P-256"))?),
+            None => Private::Ecdsa(Box::new(ecdsa(&block.contents).ok_or(wrong("neither RSA nor ECDSA P-256"))?)),
         };
         if matches!((&private, hash), (Private::Ecdsa(_), Hash::Sha1)) {
             return Err(wrong("an ECDSA key signs with SHA-256"));
@@ -155,49 +158,65 @@ fn policy_text(policy: &Policy) -> Result<String, FormatError> {
     Ok(format!(r#"{{"Statement":[{{"Resource":{},"Condition":{{{condition}}}}}]}}"#, json!(resource)))
 }
 
+/// The canned policy's text. No wildcards here: the service makes this very text from the request.
+fn canned_text(url: &str, expires: i64) -> String {
+    format!(r#"{{"Statement":[{{"Resource":{},"Condition":{{"DateLessThan":{{"AWS:EpochTime":{expires}}}}}}}]}}"#, json!(url))
+}
+
 /// A URL with a canned policy: exactly this URL until `expires`.
 ///
 /// # Errors
-/// The key did not sign.
+/// `url` has a parameter of the service's own, or the key did not sign.
 pub fn canned_url(key: &CloudFrontKey, url: &str, expires: i64) -> Result<String, FormatError> {
-    // No wildcards here: the service makes this very text from the request.
-    let policy = format!(r#"{{"Statement":[{{"Resource":{},"Condition":{{"DateLessThan":{{"AWS:EpochTime":{expires}}}}}}}]}}"#, json!(url));
-    signed(key, url, &format!("Expires={expires}"), &policy)
+    signed(key, url, &format!("Expires={expires}"), &canned_text(url, expires))
 }
 
 /// A URL with a custom policy.
 ///
 /// # Errors
-/// The resource has a wildcard elsewhere than at its end, or the key did not sign.
+/// As for [`canned_url`], or the resource has a wildcard elsewhere than at its end.
 pub fn custom_url(key: &CloudFrontKey, url: &str, policy: &Policy) -> Result<String, FormatError> {
     let text = policy_text(policy)?;
     signed(key, url, &format!("Policy={}", base64(text.as_bytes())), &text)
 }
 
 fn signed(key: &CloudFrontKey, url: &str, first: &str, policy: &str) -> Result<String, FormatError> {
+    unreserved(url, &RESERVED)?;
     let mark = if url.contains('?') { '&' } else { '?' };
     let signature = key.sign(policy.as_bytes())?;
     let hash = key.hash_parameter().map(|hash| format!("&Hash-Algorithm={hash}")).unwrap_or_default();
     Ok(format!("{url}{mark}{first}&Signature={signature}&Key-Pair-Id={}{hash}", key.key_pair_id))
 }
 
+/// The cookies of a canned policy ("Set signed cookies using a canned policy"): exactly this URL until `expires`.
+///
+/// # Errors
+/// As for [`canned_url`].
+pub fn canned_cookies(key: &CloudFrontKey, url: &str, expires: i64) -> Result<Vec<(&'static str, String)>, FormatError> {
+    unreserved(url, &RESERVED)?;
+    let first = ("CloudFront-Expires", expires.to_string());
+    signed_cookies(key, first, &canned_text(url, expires))
+}
+
 /// The cookies of a custom policy.
 ///
 /// # Errors
-/// As for [`custom_url`].
+/// The resource has a wildcard elsewhere than at its end, or the key did not sign.
 pub fn cookies(key: &CloudFrontKey, policy: &Policy) -> Result<Vec<(&'static str, String)>, FormatError> {
     let text = policy_text(policy)?;
-    let mut cookies = vec![
-        ("CloudFront-Policy", base64(text.as_bytes())),
-        ("CloudFront-Signature", key.sign(text.as_bytes())?),
-        ("CloudFront-Key-Pair-Id", key.key_pair_id.clone()),
-    ];
+    signed_cookies(key, ("CloudFront-Policy", base64(text.as_bytes())), &text)
+}
+
+fn signed_cookies(key: &CloudFrontKey, first: (&'static str, String), policy: &str) -> Result<Vec<(&'static str, String)>, FormatError> {
+    let signature = key.sign(policy.as_bytes())?;
+    let mut cookies = vec![first, ("CloudFront-Signature", signature), ("CloudFront-Key-Pair-Id", key.key_pair_id.clone())];
     cookies.extend(key.hash_parameter().map(|hash| ("CloudFront-Hash-Algorithm", hash.to_owned())));
     Ok(cookies)
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use ring::signature::{ECDSA_P256_SHA256_ASN1, KeyPair as _, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
     use serde_json::Value;
 
@@ -220,7 +239,14 @@ mod tests {
         for case in cases {
             let (url, expires) = (case["url"].as_str().unwrap(), case["expires"].as_i64().unwrap());
             let signed = match case["resource"].as_str() {
-                None => canned_url(&key, url, expires),
+                None => {
+                    // The same values as in the URL, whose parameters are named like the cookies.
+                    for (name, value) in canned_cookies(&key, url, expires).unwrap() {
+                        let parameter = name.trim_start_matches("CloudFront-");
+                        assert!(case["signed"].as_str().unwrap().contains(&format!("{parameter}={value}")), "{name}");
+                    }
+                    canned_url(&key, url, expires)
+                }
                 Some(resource) => {
                     let policy = Policy {
                         resource: resource.to_owned(),
@@ -285,6 +311,30 @@ mod tests {
         }
         // A canned policy knows no wildcards.
         canned_url(&key, "https://a/b*c", 1).unwrap();
+    }
+
+    #[test]
+    fn a_url_that_says_its_own_end_is_refused() {
+        let key = key(RSA, Hash::Sha256);
+        let policy = Policy { resource: "https://a/*".to_owned(), expires: 1, not_before: None, ip: None };
+        for name in RESERVED {
+            let (url, refused) = (format!("https://a/b?c=d&{name}=9999999999"), Some(FormatError::Reserved(name)));
+            assert_eq!(canned_url(&key, &url, 1).err(), refused);
+            assert_eq!(canned_cookies(&key, &url, 1).err(), refused);
+            assert_eq!(custom_url(&key, &url, &policy).err(), refused);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_policy_has_a_wildcard_before_its_end(path in "[a-z*?]{0,8}") {
+            let policy = Policy { resource: format!("https://a/{path}"), expires: 1, not_before: None, ip: None };
+            if policy_text(&policy).is_ok() {
+                let literal = path.strip_suffix('*').unwrap_or(&path);
+                prop_assert!(!literal.contains('*') && literal.matches('?').count() <= 1);
+                prop_assert!(literal == path || !literal.contains('?'));
+            }
+        }
     }
 
     #[test]

@@ -9,7 +9,10 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE;
 use ring::hmac;
 
-use super::FormatError;
+use super::{FormatError, unreserved};
+
+/// Parameters the service reads itself (`gcloud compute sign-url`, and "Use signed URLs" for `URLPrefix`).
+pub(super) const RESERVED: [&str; 4] = ["Expires", "KeyName", "Signature", "URLPrefix"];
 
 /// A key of a backend: 16 bytes and a name.
 pub struct GoogleCdnKey {
@@ -47,8 +50,9 @@ impl GoogleCdnKey {
 /// A URL that counts until `expires`.
 ///
 /// # Errors
-/// Never so far; the others of its kind can fail.
+/// `url` has a parameter of the service's own.
 pub fn sign_url(key: &GoogleCdnKey, url: &str, expires: i64) -> Result<String, FormatError> {
+    unreserved(url, &RESERVED)?;
     let mark = if url.contains('?') { '&' } else { '?' };
     let text = format!("{url}{mark}Expires={expires}&KeyName={}", key.name);
     Ok(format!("{text}&Signature={}", key.sign(&text)))
@@ -110,6 +114,7 @@ mod tests {
             "URLPrefix=aHR0cDovL3d3dy5leGFtcGxlLmNvbS9mb28v:Expires=1549751401:KeyName=my-key:Signature=Z9uYAu73YHioRScZDxnP-TnS274="
         );
         assert!(sign_prefix(&key, "http://a/?b", at).is_err());
+        assert_eq!(sign_url(&key, "http://a/?Expires=9999999999", at), Err(FormatError::Reserved("Expires")));
         assert!(GoogleCdnKey::new("k".to_owned(), "AAEC").is_err() && !format!("{key:?}").contains("nZ"));
     }
 }

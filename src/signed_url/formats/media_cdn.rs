@@ -1,14 +1,15 @@
 //! Google Media CDN signed requests: Ed25519 over the URL as it is sent.
 //!
-//! Source: Media CDN documentation, "Use signed requests" (exact URLs, `URLPrefix`).
+//! Source: Media CDN documentation, "Generate signatures" (exact URLs, `URLPrefix`, signed cookies).
 
 use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
 use ring::signature::Ed25519KeyPair;
+use x509_parser::pem::Pem;
 
-use super::{FormatError, google_cdn};
+use super::{FormatError, google_cdn, unreserved};
 
 /// A key of a keyset.
 pub struct MediaCdnKey {
@@ -23,11 +24,17 @@ impl fmt::Debug for MediaCdnKey {
 }
 
 impl MediaCdnKey {
-    /// Reads a private key: 32 bytes in base64url.
+    /// Reads a private key: 32 bytes in base64url, or PKCS #8 in PEM as `openssl genpkey -algorithm ed25519` writes it.
     ///
     /// # Errors
     /// It is not one.
     pub fn new(name: String, key: &str) -> Result<Self, FormatError> {
+        if key.trim_start().starts_with("-----BEGIN ") {
+            let block = Pem::iter_from_buffer(key.as_bytes()).next().and_then(Result::ok).filter(|block| block.label == "PRIVATE KEY");
+            // OpenSSL leaves the public key out (RFC 8410, section 7), so there is nothing to check it against.
+            let pair = block.and_then(|block| Ed25519KeyPair::from_pkcs8_maybe_unchecked(&block.contents).ok());
+            return Ok(Self { name, pair: pair.ok_or(FormatError::Key("not an unencrypted Ed25519 key in PEM"))? });
+        }
         let seed = URL_SAFE_NO_PAD.decode(key.trim().trim_end_matches('=')).unwrap_or_default();
         let pair = Ed25519KeyPair::from_seed_unchecked(&seed).map_err(|_| FormatError::Key("not 32 bytes in base64url"))?;
         Ok(Self { name, pair })
@@ -46,8 +53,9 @@ impl MediaCdnKey {
 /// A URL that counts until `expires`.
 ///
 /// # Errors
-/// Never so far; the others of its kind can fail.
+/// `url` has a parameter of the service's own.
 pub fn sign_url(key: &MediaCdnKey, url: &str, expires: i64) -> Result<String, FormatError> {
+    unreserved(url, &google_cdn::RESERVED)?;
     let mark = if url.contains('?') { '&' } else { '?' };
     let text = format!("{url}{mark}Expires={expires}&KeyName={}", key.name);
     Ok(format!("{text}&Signature={}", key.sign(&text)))
@@ -62,8 +70,19 @@ pub fn sign_prefix(key: &MediaCdnKey, prefix: &str, expires: i64) -> Result<Stri
     Ok(format!("{text}&Signature={}", key.sign(&text)))
 }
 
+/// The value of the cookie `Edge-Cache-Cookie`.
+///
+/// # Errors
+/// `prefix` has a query.
+pub fn cookie(key: &MediaCdnKey, prefix: &str, expires: i64) -> Result<String, FormatError> {
+    let text = google_cdn::policy(prefix, expires, &key.name, ':')?;
+    Ok(format!("{text}:Signature={}", key.sign(&text)))
+}
+
 #[cfg(test)]
 mod tests {
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
 
     /// The vectors of Google's own samples (GoogleCloudPlatform/python-docs-samples, `media_cdn/snippets_test.py`).
@@ -88,9 +107,39 @@ mod tests {
         for (prefix, expected) in PREFIXES {
             assert_eq!(sign_prefix(&key, prefix, at).unwrap(), *expected);
         }
+        // Padded here, as Google's sample has it since; the sample's printed value is not.
+        for (prefix, expected) in COOKIES {
+            assert_eq!(cookie(&key, prefix, at).unwrap(), format!("{expected}=="));
+        }
+        assert_eq!(sign_url(&key, "http://a/?KeyName=other", at), Err(FormatError::Reserved("KeyName")));
         assert!(sign_prefix(&key, "http://a/?b", at).is_err());
         assert!(MediaCdnKey::new("k".to_owned(), "AAEC").is_err() && !format!("{key:?}").contains("Bxw"));
     }
+
+    #[test]
+    fn a_key_in_pem_is_the_same_key() {
+        let seed = "BxwXXNjeGaoWqjr7GHEymRJkP4SaOC12dTGixk7Yr8I=";
+        let mut der = vec![0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+        der.extend(STANDARD.decode(seed).unwrap());
+        let pem = |label: &str, der: &[u8]| format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der));
+        let url = |key: &MediaCdnKey| sign_url(key, "https://a/b", 1).unwrap();
+        let new = |text: &str| MediaCdnKey::new("k".to_owned(), text);
+        assert_eq!(url(&new(&pem("PRIVATE KEY", &der)).unwrap()), url(&new(seed).unwrap()));
+        for bad in [pem("PUBLIC KEY", &der), pem("PRIVATE KEY", &der[1..]), "-----BEGIN PRIVATE KEY-----".to_owned()] {
+            assert!(matches!(new(&bad), Err(FormatError::Key(_))), "{bad}");
+        }
+    }
+
+    const COOKIES: &[(&str, &str)] = &[
+        (
+            "http://35.186.234.33/index.html",
+            "URLPrefix=aHR0cDovLzM1LjE4Ni4yMzQuMzMvaW5kZXguaHRtbA==:Expires=1650848400:KeyName=my-key:Signature=kTJ4QVEax5TZmxypq8pnIkjky-s_UtKGPSCd-nxqMYfwqr5HunAy-7XumWc3asRCHI2_ikVQXs7IDXJ9gV28Dg",
+        ),
+        (
+            "http://www.example.com/foo/",
+            "URLPrefix=aHR0cDovL3d3dy5leGFtcGxlLmNvbS9mb28v:Expires=1650848400:KeyName=my-key:Signature=I0BnupL1tKbXklf1rK50nlC9JMh4HBLogTKByatOFRvALofT159BegB26Z2WmrI-ZAgAp8Q-1__bWtFdMAqCAA",
+        ),
+    ];
 
     const PREFIXES: &[(&str, &str)] = &[
         (

@@ -22,6 +22,16 @@ PLACES = [
     ("http://127.0.0.1:9000", "127.0.0.1:9000", False, "us-east-1", "path"),
     ("http://minio.example:9000", "minio.example:9000", False, "us-east-1", "virtual"),
 ]
+# Fewer keys here: what differs is the place.
+MORE_KEYS = ["test.txt", "a b/ü+%.txt", "a/../b/./c"]
+MORE_PLACES = [
+    (None, "s3.amazonaws.com", True, "us-east-1", "virtual"),
+    (None, "s3.cn-north-1.amazonaws.com.cn", True, "cn-north-1", "virtual"),
+    (None, "s3.cn-north-1.amazonaws.com.cn", True, "cn-north-1", "path"),
+    # The port of the scheme stays in the URL and is not signed.
+    ("https://minio.example:443", "minio.example:443", True, "us-east-1", "path"),
+    ("http://minio.example:80", "minio.example:80", False, "us-east-1", "path"),
+]
 METHODS = {"GET": "get_object", "HEAD": "head_object", "PUT": "put_object", "DELETE": "delete_object"}
 TOKENS = [None, "FwoGZXIvYXdzEXAMPLE//////////wEaDH+token=with/odd+chars=="]
 EXTRA = [[], [["response-content-type", "text/plain; charset=utf-8"]], [["versionId", "v+1/ä"]]]
@@ -49,7 +59,8 @@ for name in ("get_current_datetime", "datetime"):
         patches.append(mock.patch.object(botocore.auth, name, frozen if name == "get_current_datetime" else Frozen))
 for patch in patches:
     patch.start()
-for place, token in itertools.product(PLACES, TOKENS):
+for place, token in itertools.product(PLACES + MORE_PLACES, TOKENS):
+    keys = KEYS if place in PLACES else MORE_KEYS
     endpoint, host, https, region, style = place
     session = botocore.session.Session()
     client = session.create_client(
@@ -57,7 +68,7 @@ for place, token in itertools.product(PLACES, TOKENS):
         aws_access_key_id="AKIAIOSFODNN7EXAMPLE", aws_secret_access_key="wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", aws_session_token=token,
         config=Config(signature_version="s3v4", s3={"addressing_style": style}),
     )
-    for index, (key, (method, operation)) in enumerate(itertools.product(KEYS, METHODS.items())):
+    for index, (key, (method, operation)) in enumerate(itertools.product(keys, METHODS.items())):
         extra = EXTRA[index % 3] if method == "GET" else []
         expires = (1, 3600, 604800)[index % 3]
         params = {"Bucket": "media-bucket", "Key": key} | {PARAMS[name]: value for name, value in extra}

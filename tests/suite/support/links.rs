@@ -64,5 +64,5 @@ pub fn link(gate: &Gate, item: Value) -> String {
 pub fn target(response: &Response) -> String {
     let url = response.json()["items"][0]["url"].as_str().unwrap_or_else(|| panic!("{response:?}")).to_owned();
     let (_, rest) = url.split_once("://").unwrap();
-    rest[rest.find('/').unwrap()..].to_owned()
+    format!("/{}", rest.split_once('/').unwrap().1)
 }

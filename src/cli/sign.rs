@@ -27,7 +27,7 @@ cedargate sign --url https://api.example.com/api/documents/1 --expires-in 1h
     a link to read one document; the caller's token is in CEDARGATE_TOKEN, the keyring in SPIN_VARIABLE_SIGNED_URL_KEYS
 cedargate sign --url https://api.example.com/media/42 --prefix --expires-in 2h
     everything below a folder; with --ip from one address only
-cedargate sign --url https://api.example.com/m/a --expires-in 5m --as aws-sigv4
+cedargate sign --url https://a.example/m/1 --expires-in 5m --as aws-sigv4
     a presigned download; with --method PUT an upload, where keys/signed-urls.toml has a bucket for the path";
 
 /// Make a signed URL without a running gate

@@ -17,9 +17,9 @@ use crate::signed_url::{self, COOKIE, LinkIdentity};
 const EXAMPLES: &str = r"
 cedargate verify-url 'https://api.example.com/api/documents/1?cg-v=1&…'
     the keyring is in SPIN_VARIABLE_SIGNED_URL_KEYS
-cedargate verify-url --keyring keyring.json --client 192.0.2.7 --now 2026-03-01T09:30:00Z 'https://…'
+cedargate verify-url --client 192.0.2.7 --now 2026-03-01T09:30:00Z 'https://…'
     from an address, at a time
-cedargate verify-url --cookie 'cg-v=1&…' https://api.example.com/media/42/seg-1.ts
+cedargate verify-url --cookie 'cg-v=1&…' https://a.example/media/42/1.ts
     a link that a cookie carries";
 
 /// Say what a gate would make of a signed URL

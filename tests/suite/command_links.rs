@@ -104,7 +104,11 @@ fn the_command_signs_nothing_that_the_gate_would_not() {
         2,
         "denied: policy.no_permit: Gate::Action::\"sign\" on Gate::Order::\"41\"",
     );
-    says(links.sign(url, &["--method", "DELETE"]), 2, "Gate::Action::\"DELETE\" on Gate::Document::\"1\"");
+    says(
+        links.sign("https://api.example.com/api/documents/99", &["--method", "DELETE"]),
+        2,
+        "Gate::Action::\"DELETE\" on Gate::Document::\"99\"",
+    );
     says(links.sign(url, &["--expires-in", "11m"]), 1, "cannot be used multiple times");
     let now = NOW.to_string();
     let long = ["sign", "--keyring", "keyring.json", "--now", &now, "--expires-in", "11m", "--url", url];

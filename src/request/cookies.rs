@@ -1,6 +1,18 @@
-//! The cookie that carries a signed URL: taken out of the request, every other cookie left as it is.
+//! The cookie that carries a signed URL: taken out of the request, every other cookie left as it is. And the field that tells
+//! where somebody came from, which may hold a link too.
 
-use crate::signed_url::{COOKIE, Carrier, PresentedLink};
+use crate::signed_url::{COOKIE, Carrier, PresentedLink, split};
+
+/// Drops `Referer` where it holds the parameters of a link: a page that was opened with one sends it along with what it loads.
+///
+/// SECURITY: the link is a credential, and the origin has no use for it. `_` has no place in this name.
+pub(super) fn drop_referer(headers: &mut Vec<(String, Vec<u8>)>) {
+    let holds_link = |value: &[u8]| {
+        let text = String::from_utf8_lossy(value);
+        text.split_once('?').is_some_and(|(_, query)| split(query).1.is_some())
+    };
+    headers.retain(|(name, value)| name != "referer" || !holds_link(value));
+}
 
 /// Takes the gate's own cookie out of all `Cookie` fields, and returns what it carried, as often as it occurred.
 ///
@@ -49,6 +61,19 @@ mod tests {
         let mut headers: Vec<_> = values.iter().map(|value| ("cookie".to_owned(), value.as_bytes().to_vec())).collect();
         let links = take(&mut headers).into_iter().map(|link| link.text).collect();
         (headers.into_iter().map(|(_, value)| String::from_utf8(value).unwrap()).collect(), links)
+    }
+
+    #[test]
+    fn a_referer_with_a_link_is_dropped_and_others_stay() {
+        let field = |value: &str| ("referer".to_owned(), value.as_bytes().to_vec());
+        let mut headers = vec![
+            field("https://a/b?c=d"),
+            field("https://a/b?c=d&cg-v=1&cg-sig=x"),
+            field("https://a/b?%63g-v=1"),
+            field("https://a/cg-v"),
+        ];
+        drop_referer(&mut headers);
+        assert_eq!(headers, [field("https://a/b?c=d"), field("https://a/cg-v")]);
     }
 
     #[test]

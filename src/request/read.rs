@@ -41,7 +41,11 @@ pub fn read(raw: &RawRequest<'_>, reading: impl Into<Reading>) -> Result<(Facts,
 
     let peer = client::peer(fields.spin_client_addr());
     let mut own: Vec<_> = headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect();
-    let signed_cookies = if signed_urls { cookies::take(&mut own) } else { vec![] };
+    let mut signed_cookies = vec![];
+    if signed_urls {
+        signed_cookies = cookies::take(&mut own);
+        cookies::drop_referer(&mut own);
+    }
     let evidence = Evidence {
         authorization: fields.authorization().map(<[u8]>::to_vec),
         dpop: fields.dpop().map(<[u8]>::to_vec),

@@ -82,7 +82,7 @@ fn reason_codes_in_the_documentation_exist() {
     for (page, text) in pages() {
         for word in text.split('`').skip(1).step_by(2) {
             let group = word.split_once('.').map_or("", |(group, _)| group);
-            let code = matches!(group, "request" | "jwt" | "dpop" | "mtls" | "system")
+            let code = matches!(group, "request" | "jwt" | "dpop" | "mtls" | "signed_url" | "sign" | "system")
                 && !word.ends_with(".toml")
                 && word.chars().all(|c| c.is_ascii_lowercase() || matches!(c, '_' | '.'));
             assert!(!code || codes.contains(word), "{}: `{word}`", page.display());
@@ -94,7 +94,8 @@ fn reason_codes_in_the_documentation_exist() {
 fn every_key_of_the_configuration_is_documented() {
     let page = fs::read_to_string(root().join("docs/configuration.md")).unwrap();
     let mut keys = BTreeSet::new();
-    for path in files(&root().join("src/identity"), ".rs").iter().filter(|path| !path.to_string_lossy().contains("/tests/")) {
+    let sources = [files(&root().join("src/identity"), ".rs"), files(&root().join("src/signed_url"), ".rs")].concat();
+    for path in sources.iter().filter(|path| !path.to_string_lossy().contains("/tests/")) {
         let source = fs::read_to_string(path).unwrap();
         // How the files are read: `table.string("key", …)`, `number(table, "key", …)`.
         for call in [
@@ -106,6 +107,7 @@ fn every_key_of_the_configuration_is_documented() {
             ".tables(\"",
             "number(table, \"",
             "number(&mut table, \"",
+            "url(&mut table, \"",
         ] {
             keys.extend(source.split(call).skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()));
         }

@@ -55,6 +55,10 @@ fn a_link_lets_in_whoever_has_it_and_nothing_of_it_reaches_the_origin_or_the_rec
             let line = record.to_string();
             assert!(!line.contains(signature) && !line.contains("cg-"), "{line}");
         });
+        // Nor in what a page tells that was opened with it.
+        let from = Request::get("/health").header("Referer", format!("http://api.example.com{url}"));
+        allowed(gate(), "referer", &from);
+        assert!(gate().origin.seen(&from.id)[0].all("referer").is_empty());
         // Get implies head, and nothing else.
         allowed(gate(), "head", &Request::new("HEAD", &url));
     }

@@ -64,8 +64,8 @@ pub struct SignArgs {
     /// Who it is for
     #[arg(long = "for", value_name = "NAME")]
     subject: Option<String>,
-    /// What kind of URL: cedargate, cedargate-cookie, aws-sigv4, cloudfront-canned, cloudfront-custom, cloudfront-cookies,
-    /// google-cloud-cdn, google-media-cdn, akamai
+    /// What kind of URL: cedargate, cedargate-cookie, aws-sigv4, cloudfront-canned, cloudfront-canned-cookies, cloudfront-custom,
+    /// cloudfront-cookies, google-cloud-cdn, google-media-cdn, akamai
     #[arg(long = "as", value_name = "KIND", default_value = "cedargate")]
     kind: String,
     /// The file with the caller's token; without it the variable CEDARGATE_TOKEN holds the token

@@ -20,6 +20,8 @@ pub enum Format {
     AwsSigV4,
     /// CloudFront with a canned policy.
     CloudFrontCanned,
+    /// CloudFront cookies with a canned policy.
+    CloudFrontCannedCookies,
     /// CloudFront with a custom policy.
     CloudFrontCustom,
     /// CloudFront cookies with a custom policy.
@@ -34,11 +36,12 @@ pub enum Format {
 
 impl Format {
     /// Every format.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Native,
         Self::NativeCookie,
         Self::AwsSigV4,
         Self::CloudFrontCanned,
+        Self::CloudFrontCannedCookies,
         Self::CloudFrontCustom,
         Self::CloudFrontCookies,
         Self::GoogleCloudCdn,
@@ -53,6 +56,7 @@ impl Format {
             Self::NativeCookie => "cedargate-cookie",
             Self::AwsSigV4 => "aws-sigv4",
             Self::CloudFrontCanned => "cloudfront-canned",
+            Self::CloudFrontCannedCookies => "cloudfront-canned-cookies",
             Self::CloudFrontCustom => "cloudfront-custom",
             Self::CloudFrontCookies => "cloudfront-cookies",
             Self::GoogleCloudCdn => "google-cloud-cdn",

@@ -109,7 +109,7 @@ const fn service_of(format: Format) -> &'static str {
     match format {
         Format::Native | Format::NativeCookie => "",
         Format::AwsSigV4 => "aws-sigv4",
-        Format::CloudFrontCanned | Format::CloudFrontCustom | Format::CloudFrontCookies => "cloudfront",
+        Format::CloudFrontCanned | Format::CloudFrontCannedCookies | Format::CloudFrontCustom | Format::CloudFrontCookies => "cloudfront",
         Format::GoogleCloudCdn => "google-cloud-cdn",
         Format::GoogleMediaCdn => "google-media-cdn",
         Format::Akamai => "akamai",
@@ -251,17 +251,28 @@ impl Asked<'_> {
     }
 
     fn cloudfront(&self, base: &str, cookie_domain: Option<&str>, key: &CloudFrontKey) -> Result<Issued, Denial> {
-        let custom = self.wanted.format != Format::CloudFrontCanned;
+        let custom = !matches!(self.wanted.format, Format::CloudFrontCanned | Format::CloudFrontCannedCookies);
         self.only(custom, custom, custom)?;
         self.reads()?;
         let expires = self.expires_at.0;
-        if !custom {
-            let url = cannot(cloudfront::canned_url(key, &self.whole(base), expires))?;
-            return Ok(self.issued(Some(url), key.key_pair_id()));
+        match self.wanted.format {
+            Format::CloudFrontCanned => {
+                let url = cannot(cloudfront::canned_url(key, &self.whole(base), expires))?;
+                return Ok(self.issued(Some(url), key.key_pair_id()));
+            }
+            Format::CloudFrontCannedCookies => {
+                let cookies = cannot(cloudfront::canned_cookies(key, &self.whole(base), expires))?;
+                return Ok(self.cookies(cookies, cookie_domain, key.key_pair_id()));
+            }
+            _ => {}
         }
         // SECURITY: in a custom policy `?` stands for any one character, also where a query begins.
         if self.wanted.query.is_some() {
             return refuse(format!("`{}` cannot hold a query: `cloudfront-canned` can", self.wanted.format.name()));
+        }
+        // SECURITY: and `*` for any number of them. One at the end is only ever the gate's own, of a prefix.
+        if self.rest().contains('*') {
+            return refuse("`*` in the address means something else to the service");
         }
         let (resource, url) = if self.wanted.prefix {
             let folder = self.folder(base)?;
@@ -280,15 +291,19 @@ impl Asked<'_> {
             return Ok(self.issued(Some(url), key.key_pair_id()));
         }
         let cookies = cannot(cloudfront::cookies(key, &policy))?;
-        let mut issued = self.issued(None, key.key_pair_id());
+        Ok(self.cookies(cookies, cookie_domain, key.key_pair_id()))
+    }
+
+    /// Cookies of another service: always in the answer, and set where a domain is configured that reaches it.
+    fn cookies(&self, cookies: Vec<(&'static str, String)>, domain: Option<&str>, key_id: &str) -> Issued {
+        let mut issued = self.issued(None, key_id);
         for (name, value) in cookies {
-            if let Some(domain) = cookie_domain {
-                let (path, age) = ("/", self.wanted.expires_in);
-                issued.set_cookies.push(set_cookie(name, &value, path, Some(domain), age, self.config.same_site));
+            if domain.is_some() {
+                issued.set_cookies.push(set_cookie(name, &value, "/", domain, self.wanted.expires_in, self.config.same_site));
             }
             issued.cookies.push((name.to_owned(), value));
         }
-        Ok(issued)
+        issued
     }
 
     fn google_cdn(&self, base: &str, key: &GoogleCdnKey) -> Result<Issued, Denial> {

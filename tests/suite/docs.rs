@@ -94,7 +94,8 @@ fn reason_codes_in_the_documentation_exist() {
 fn every_key_of_the_configuration_is_documented() {
     let page = fs::read_to_string(root().join("docs/configuration.md")).unwrap();
     let mut keys = BTreeSet::new();
-    let sources = [files(&root().join("src/identity"), ".rs"), files(&root().join("src/signed_url"), ".rs")].concat();
+    // Of signed URLs the one file: members of bodies and of the keyring are read in the same way, and are documented elsewhere.
+    let sources = [files(&root().join("src/identity"), ".rs"), vec![root().join("src/signed_url/config.rs")]].concat();
     for path in sources.iter().filter(|path| !path.to_string_lossy().contains("/tests/")) {
         let source = fs::read_to_string(path).unwrap();
         // How the files are read: `table.string("key", …)`, `number(table, "key", …)`.

@@ -239,6 +239,11 @@ fn every_format_is_made_after_the_same_decision() {
     let policy: Value = serde_json::from_slice(&policy).unwrap();
     assert_eq!(policy["Statement"][0]["Resource"], "https://d1.cloudfront.net/x/v/*");
     assert_eq!(policy["Statement"][0]["Condition"]["IpAddress"]["AWS:SourceIp"], "192.0.2.0/24");
+    let canned = sign(&item("cloudfront-canned-cookies", "GET", "/media/cf/v/1.mp4"));
+    let mut names: Vec<_> = canned.json()["items"][0]["cookies"].as_object().unwrap().keys().cloned().collect();
+    names.sort();
+    assert_eq!(names, ["CloudFront-Expires", "CloudFront-Key-Pair-Id", "CloudFront-Signature"]);
+    assert_eq!(canned.all("set-cookie").len(), 3);
     // What others verify is recorded as it was made, without what makes it count.
     let record = world().gate.record_of(&response).unwrap();
     assert_eq!(
@@ -275,6 +280,9 @@ fn what_a_format_cannot_say_refuses_the_url() {
         (item("cloudfront-canned", "GET", "/media/cf/a?Expires=99999999999"), "`Expires`"),
         (item("google-cloud-cdn", "GET", "/media/a?KeyName=x"), "`KeyName`"),
         (item("cloudfront-custom", "GET", "/media/cf/a*b"), "`*` in the address"),
+        (item("cloudfront-custom", "GET", "/media/cf/a*"), "`*` in the address"),
+        (item("cloudfront-cookies", "GET", "/media/cf/a*"), "`*` in the address"),
+        (with("cloudfront-custom", "/media/cf/*", json!({"prefix": true})), "`*` in the address"),
         (with("google-cloud-cdn", cdn, later.clone()), "cannot say when a URL begins"),
         (with("google-media-cdn", cdn, json!({"bind": {"ip": "192.0.2.1"}})), "cannot bind a URL to addresses"),
         (with("google-cloud-cdn", "/media/a?x", json!({"prefix": true})), "a prefix has no query here"),

@@ -10,11 +10,12 @@ use serde_json::{Map, Value, json};
 use super::files::{self, Folders};
 use super::output::{self, Format, visible};
 use super::{Exit, diagnostic, exit, time};
+use crate::bundle::Gate;
 use crate::decision::{self, SigningDecision, UnixTime};
 use crate::enforce::{Answer, SignedItem};
 use crate::identity::{Answers, Deployment, Presented, PublicUrl, Supply};
 use crate::request::{Facts, RawRequest, Reading};
-use crate::signed_url::{self, Issuer, Keyring, ServiceCredentials, SignOrder};
+use crate::signed_url::{self, Issuer, Keyring, ServiceCredentials, SignOrder, SignedUrls};
 
 /// The variables of a deployment, where no file is named.
 const KEYS: &str = "SPIN_VARIABLE_SIGNED_URL_KEYS";
@@ -95,10 +96,7 @@ pub struct SignArgs {
 /// valid.
 pub fn run(args: &SignArgs) -> miette::Result<Exit> {
     let (_, gate) = files::load(&args.folders.policies, &args.folders.keys, args.folders.dev)?;
-    let config = gate.signed_urls().ok_or_else(|| {
-        let help = format!("make `{}` with the line `version = 1`", signed_url::FILE);
-        miette!(help = help, "there are no signed URLs in these policies")
-    })?;
+    let config = config(&gate)?;
     let deployment = deployment(args.keyring.as_deref(), args.credentials.as_deref())?;
     let now = args.now.unwrap_or_else(time::now);
     let base = base_of(&args.url)?;
@@ -197,6 +195,14 @@ fn token(file: Option<&Path>) -> miette::Result<String> {
     text(file, TOKEN)?.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty()).ok_or_else(|| {
         let help = format!("name its file with `--token-file`, or put it into {TOKEN}");
         miette!(help = help, "no token of the caller the URL is for")
+    })
+}
+
+/// What is sealed about signed URLs.
+pub(super) fn config(gate: &Gate) -> miette::Result<&SignedUrls> {
+    gate.signed_urls().ok_or_else(|| {
+        let help = format!("make `{}` with the line `version = 1`", signed_url::FILE);
+        miette!(help = help, "there are no signed URLs in these policies")
     })
 }
 

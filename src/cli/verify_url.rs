@@ -8,11 +8,11 @@ use serde_json::json;
 
 use super::files::{self, Folders};
 use super::output::{self, Format, visible};
-use super::sign::{base_of, deployment, read};
+use super::sign::{base_of, config, deployment, read};
 use super::{Exit, exit, time};
 use crate::decision::{self, Decision, Knowledge, UnixTime};
 use crate::identity::{Answers, CredentialKind, Fate, Supply};
-use crate::signed_url::{self, COOKIE, LinkIdentity};
+use crate::signed_url::{COOKIE, LinkIdentity};
 
 const EXAMPLES: &str = r"
 cedargate verify-url 'https://api.example.com/api/documents/1?cg-v=1&…'
@@ -60,10 +60,7 @@ pub struct VerifyUrlArgs {
 /// When a file cannot be read, there is no link, or policies or keys are not valid.
 pub fn run(args: &VerifyUrlArgs) -> miette::Result<Exit> {
     let (_, gate) = files::load(&args.folders.policies, &args.folders.keys, args.folders.dev)?;
-    if gate.signed_urls().is_none() {
-        let help = format!("make `{}` with the line `version = 1`", signed_url::FILE);
-        return Err(miette!(help = help, "there are no signed URLs in these policies"));
-    }
+    config(&gate)?;
     let deployment = deployment(args.keyring.as_deref(), None)?;
     let now = args.now.unwrap_or_else(time::now);
     let base = base_of(&args.url)?;

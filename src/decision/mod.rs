@@ -12,6 +12,7 @@ use std::fmt;
 
 use crate::bundle::Gate;
 use crate::identity::{self, Answers, Credential, Deployment, Identity, Presented, Supply, Verified};
+use crate::limits;
 use crate::policy::{Purpose, Verdict};
 use crate::request::{Evidence, Facts};
 
@@ -26,7 +27,7 @@ pub struct UnixTime(pub i64);
 /// Earliest time the gate believes (2019-01-01T00:00:00Z). A clock before it was never set, and would make expired tokens valid.
 const EARLIEST: UnixTime = UnixTime(1_546_300_800);
 /// Latest time the gate believes (year 9999), the end of what RFC 3339 can write.
-const LATEST: UnixTime = UnixTime(253_402_300_799);
+const LATEST: UnixTime = UnixTime(limits::LATEST_SECONDS);
 
 /// Why a request ends at the gate.
 ///
@@ -170,13 +171,19 @@ pub fn authorize(gate: &Gate, facts: &Facts, identified: Identified, purpose: Pu
     let reason = reason_of(&verdict);
     let (outcome, status) = match reason {
         Reason::PolicyPermit => (Ok(Permit::new(facts, &verdict)), 200),
-        // Without any credential the answer is "say who you are", whatever the reason; the record keeps the reason.
         reason => {
-            let status = if matches!(identity, Identity::Anonymous) { 401 } else { reason.status() };
-            (Err(Denial::new(reason, verdict.errors.join("; "))), status)
+            let (denial, status) = denial_of(reason, &verdict, &identity);
+            (Err(denial), status)
         }
     };
     Decision { identity, credentials, verdict: Some(verdict), outcome, status }
+}
+
+/// The denial of a verdict for this reason, and its status. Without any credential the answer is "say who you are", whatever the
+/// reason; the record keeps the reason.
+fn denial_of(reason: Reason, verdict: &Verdict, identity: &Identity) -> (Denial, u16) {
+    let status = if matches!(identity, Identity::Anonymous) { 401 } else { reason.status() };
+    (Denial::new(reason, verdict.errors.join("; ")), status)
 }
 
 /// The reason a verdict stands for.

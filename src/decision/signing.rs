@@ -1,6 +1,6 @@
 //! Whether a URL may be signed: Cedar must allow `sign` and each method itself, for this caller, on that resource.
 
-use super::{Decision, Denial, Identified, Reason, UnixTime, reason_of};
+use super::{Decision, Denial, Identified, Reason, UnixTime, denial_of, reason_of};
 use crate::bundle::Gate;
 use crate::identity::{Credential, Identity};
 use crate::policy::{PolicyRef, Purpose, Signing, Verdict};
@@ -85,8 +85,7 @@ fn one(gate: &Gate, config: &SignedUrls, facts: &Facts, identity: &Identity, wan
             policies.extend(verdict.determining.iter().cloned());
             let reason = reason_of(&verdict);
             if reason != Reason::PolicyPermit {
-                let denial = Denial::new(reason, verdict.errors.join("; "));
-                let status = if matches!(identity, Identity::Anonymous) { 401 } else { reason.status() };
+                let (denial, status) = denial_of(reason, &verdict, identity);
                 return decided(Some(verdict), policies, Err(denial), status);
             }
             if matches!(purpose, Purpose::Sign(_)) {

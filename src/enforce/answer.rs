@@ -46,8 +46,7 @@ impl Answer {
     }
 
     fn problem(reason: Reason, status: u16, more: Vec<(String, Vec<u8>)>, decision_id: &str) -> Self {
-        // Whatever the reason, without a credential the answer is the same.
-        let code = if status == 401 && reason.status() != 401 { "unauthenticated" } else { reason.public() };
+        let code = public_code(reason, status);
         let body = json!({
             "type": "about:blank",
             "title": title(status),
@@ -78,6 +77,11 @@ impl Answer {
         headers.push(field("content-length", &body.len().to_string()));
         Self { status, headers, body: body.into_bytes() }
     }
+}
+
+/// The code a caller sees with this status. Whatever the reason, without a credential the answer is the same.
+pub(super) fn public_code(reason: Reason, status: u16) -> &'static str {
+    if status == 401 && reason.status() != 401 { "unauthenticated" } else { reason.public() }
 }
 
 pub(super) fn field(name: &str, value: &str) -> (String, Vec<u8>) {

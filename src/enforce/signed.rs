@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::DECISION_ID;
-use super::answer::{Answer, field, title};
+use super::answer::{Answer, field, public_code, title};
 use crate::decision::{Denial, Reason};
 use crate::signed_url::Issued;
 
@@ -72,13 +72,12 @@ fn tell(item: &SignedItem<'_>) -> Value {
 }
 
 fn problem(reason: Reason, status: u16, detail: &str) -> Map<String, Value> {
-    let code = if status == 401 && reason.status() != 401 { "unauthenticated" } else { reason.public() };
     let mut problem = Map::new();
     let mut add = |name: &str, value: Value| drop(problem.insert(name.to_owned(), value));
     add("type", json!("about:blank"));
     add("title", json!(title(status)));
     add("status", json!(status));
-    add("code", json!(code));
+    add("code", json!(public_code(reason, status)));
     if !detail.is_empty() {
         add("detail", json!(detail));
     }

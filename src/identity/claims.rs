@@ -8,7 +8,7 @@ use crate::decision::{Denial, Reason, UnixTime};
 use crate::limits;
 
 /// The last second a time may name: the end of year 9999.
-const LATEST: i64 = 253_402_300_799;
+const LATEST: i64 = limits::LATEST_SECONDS;
 const LATEST_F: f64 = 253_402_300_799.0;
 
 /// A time with a fraction, between two whole seconds.

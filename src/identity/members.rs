@@ -1,9 +1,9 @@
 //! A JSON object read member by member, as the gate's own endpoints and variables take them: nothing may be left over.
 
 use super::json::{Json, JsonError, Object};
-use super::revocation::LATEST;
 use super::text::{shown, suggestion};
 use crate::decision::UnixTime;
+use crate::limits;
 
 /// The members of an object that were not looked at yet.
 pub(crate) struct Members {
@@ -130,7 +130,7 @@ impl Members {
     pub(crate) fn time(&mut self, name: &str) -> Result<Option<UnixTime>, String> {
         match self.members.remove(name) {
             None => Ok(None),
-            Some(Json::Int(seconds)) if (0..=LATEST).contains(&seconds) => Ok(Some(UnixTime(seconds))),
+            Some(Json::Int(seconds)) if (0..=limits::LATEST_SECONDS).contains(&seconds) => Ok(Some(UnixTime(seconds))),
             Some(_) => Err(format!("`{name}` of {} is not a time in whole seconds since 1970", self.of)),
         }
     }

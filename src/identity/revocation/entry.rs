@@ -6,9 +6,6 @@ use crate::decision::UnixTime;
 use crate::identity::json::{Json, Object};
 use crate::limits;
 
-/// The last second a time may name: the end of year 9999.
-pub(in crate::identity) const LATEST: i64 = 253_402_300_799;
-
 /// What was revoked, until when, and by whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -122,7 +119,7 @@ fn string(members: &mut Object, name: &str) -> Result<Option<String>, &'static s
 fn time(members: &mut Object, name: &str) -> Result<Option<UnixTime>, &'static str> {
     match members.remove(name) {
         None => Ok(None),
-        Some(Json::Int(seconds)) if (0..=LATEST).contains(&seconds) => Ok(Some(UnixTime(seconds))),
+        Some(Json::Int(seconds)) if (0..=limits::LATEST_SECONDS).contains(&seconds) => Ok(Some(UnixTime(seconds))),
         Some(_) => Err("a member is not a time"),
     }
 }

@@ -12,7 +12,6 @@ use crate::bundle::Digest;
 use crate::decision::{Denial, Reason, UnixTime};
 
 pub use entry::Entry;
-pub(super) use entry::LATEST;
 pub use order::{Order, serial_text};
 
 /// What can be cut off.

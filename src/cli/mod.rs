@@ -6,6 +6,7 @@
 #![expect(clippy::disallowed_methods, reason = "a shell: it reads files, arguments and the clock so that nothing else has to")]
 
 mod app;
+pub mod audit;
 pub mod check;
 mod dev_keys;
 pub mod diagnostic;

@@ -191,6 +191,8 @@ pub const LATEST_SECONDS: i64 = 253_402_300_799;
 
 /// Longest string copied into a record, in bytes; longer ones are cut and marked.
 pub const RECORD_STRING_BYTES: usize = 1024;
+/// Most regions of `[residency]`.
+pub const RESIDENCY_REGIONS: usize = 64;
 /// Largest file of a bundle, and the whole of it, in bytes.
 pub const BUNDLE_FILE_BYTES: usize = 8 * 1024 * 1024;
 /// All files of a bundle together, in bytes.

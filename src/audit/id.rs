@@ -76,6 +76,11 @@ impl TraceIds {
         &self.trace_id
     }
 
+    /// The id of the gate's own span, 16 hexadecimal digits.
+    pub fn span_id(&self) -> &str {
+        &self.span_id
+    }
+
     /// The `traceparent` to send on.
     pub fn traceparent(&self) -> String {
         format!("00-{}-{}-{:02x}", self.trace_id, self.span_id, self.flags)

@@ -3,13 +3,21 @@
 //! Pure: the shell gives it times and ids and writes the line it returns. Nothing secret reaches this module, because
 //! nothing secret is in [`crate::decision::Decision`].
 
+mod chain;
+mod config;
 mod entry;
+mod event;
 mod id;
+mod mask;
 mod record;
 mod text;
 mod time;
+mod views;
 
+pub use chain::{CHECKPOINT_EVERY, Chain};
+pub use config::{AuditConfig, FILE as CONFIG_FILE};
 pub use entry::*;
+pub use event::{Scene, checkpoint, outcome};
 pub use id::{DecisionId, Entropy, TraceIds};
 pub use record::{Context, Record, RequestView, SigningView, Timing, Upstream};
 pub use time::Timestamp;

@@ -1,15 +1,14 @@
-//! The record, version 1.
+//! The record, version 1: what is told about one request, put together and written as a line.
 
-use serde::Serialize;
-
-use super::text::{clean, clean_bytes};
-use super::{DecisionId, Timestamp, TraceIds};
+use super::chain::Chain;
+use super::views::{Body, Decided};
+use super::{AuditConfig, DecisionId, Scene, Timestamp, TraceIds};
 use crate::bundle::Gate;
-use crate::decision::{Decision, Denial, Reason};
-use crate::identity::{CertificateIdentity, Credential, Fate, Identity, TokenIdentity};
+use crate::decision::{Decision, Denial, Reason, UnixTime};
+use crate::identity::{Credential, Identity};
 use crate::policy::{PolicyRef, Verdict};
 use crate::request::{Facts, RawRequest};
-use crate::signed_url::{Issued, LinkIdentity, Wanted};
+use crate::signed_url::{Issued, Keyring, Wanted};
 
 /// What the shell knows about the request beside the decision.
 #[derive(Debug)]
@@ -24,9 +23,13 @@ pub struct Context<'a> {
     pub region: &'a str,
     /// The gate; `None` when the component is not sealed.
     pub gate: Option<&'a Gate>,
+    /// The SHA-256 of the base component that was sealed, 64 hexadecimal digits.
+    pub build: Option<&'a str>,
     /// The request as far as it was understood.
-    pub request: RequestView,
-    /// The status of the response.
+    pub request: RequestView<'a>,
+    /// What it was about.
+    pub purpose: &'static str,
+    /// The status of the response; 0 when it is not known yet.
     pub status: u16,
     /// Time spent.
     pub timing: Timing,
@@ -38,388 +41,144 @@ pub struct Context<'a> {
     pub signing: Vec<SigningView>,
 }
 
-/// One URL that was asked for, as records show it: never the URL's signature.
-#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+/// The request as records show it: canonical where it could be read, else raw.
+#[derive(Debug, Clone, Copy)]
+pub enum RequestView<'a> {
+    /// A request that could be read.
+    Facts(&'a Facts),
+    /// One that was refused before it was understood.
+    Raw(&'a RawRequest<'a>),
+}
+
+/// One URL that was asked for: what was wanted, what decided, and what became of it. Never the URL's signature.
+#[derive(Debug, Clone)]
 pub struct SigningView {
-    decision: &'static str,
-    reason: &'static str,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    detail: String,
-    format: &'static str,
-    methods: Vec<&'static str>,
-    path: String,
-    prefix: bool,
-    expires_in: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    subject: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    address: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    link_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expires_at: Option<i64>,
-    cedar: Option<Cedar>,
-    policies: Vec<Policy>,
+    pub(super) wanted: Wanted,
+    pub(super) verdict: Option<Verdict>,
+    pub(super) policies: Vec<PolicyRef>,
+    pub(super) outcome: Result<Made, Denial>,
+}
+
+/// What is told of a URL that was made.
+#[derive(Debug, Clone)]
+pub(super) struct Made {
+    pub(super) link_id: Option<String>,
+    pub(super) key_id: String,
+    pub(super) expires_at: UnixTime,
 }
 
 impl SigningView {
-    /// The view of one URL: what was wanted, what decided, and what became of it.
+    /// The view of one URL.
     pub fn new(wanted: &Wanted, verdict: Option<&Verdict>, policies: &[PolicyRef], outcome: Result<&Issued, &Denial>) -> Self {
-        let (decision, reason, detail) = match outcome {
-            Ok(_) => ("allow", Reason::PolicyPermit, ""),
-            Err(denial) => ("deny", denial.reason, denial.detail.as_str()),
-        };
-        let issued = outcome.ok();
-        let Wanted { methods, path, query: _, parameters: _, expires_in, not_before: _, prefix, network, subject, format } = wanted;
+        let made = |issued: &Issued| Made { link_id: issued.link_id.clone(), key_id: issued.key_id.clone(), expires_at: issued.expires_at };
         Self {
-            decision,
-            reason: reason.code(),
-            detail: clean(detail),
-            format: format.name(),
-            methods: methods.iter().map(|method| method.as_str()).collect(),
-            path: clean(path.raw()),
-            prefix: *prefix,
-            expires_in: *expires_in,
-            subject: subject.as_deref().map(clean),
-            address: network.map(|network| network.to_string()),
-            link_id: issued.and_then(|issued| issued.link_id.clone()),
-            key_id: issued.map(|issued| clean(&issued.key_id)),
-            expires_at: issued.map(|issued| issued.expires_at.0),
-            cedar: verdict.map(cedar),
-            policies: policies.iter().map(policy).collect(),
+            wanted: wanted.clone(),
+            verdict: verdict.cloned(),
+            policies: policies.to_vec(),
+            outcome: outcome.map(made).map_err(Clone::clone),
         }
     }
 }
 
-/// The request as records show it: canonical where it could be read, else raw, cut and cleaned.
-#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
-pub struct RequestView {
-    /// The method as sent.
-    pub method: String,
-    /// The host; empty when there was none.
-    pub host: String,
-    /// The raw path, without query.
-    pub path: String,
-    /// The client's address, where known.
-    pub client: Option<String>,
-}
-
-impl RequestView {
-    /// The view of a request that could be read.
-    pub fn of_facts(facts: &Facts) -> Self {
-        Self {
-            method: facts.method.as_str().to_owned(),
-            host: clean(&facts.host),
-            path: clean(facts.path.raw()),
-            client: facts.client.map(|ip| ip.to_string()),
-        }
-    }
-
-    /// The view of a request that was refused before it was understood.
-    pub fn of_raw(raw: &RawRequest<'_>) -> Self {
-        let path = raw.path_with_query.unwrap_or_default();
-        let last = |name: &str| raw.headers.iter().rev().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| clean_bytes(value));
-        Self {
-            method: clean(raw.method),
-            host: raw.authority.map(clean).or_else(|| last("host")).unwrap_or_default(),
-            // SECURITY: the query may hold credentials; only the path is ever recorded.
-            path: clean(path.split_once('?').map_or(path, |(path, _)| path)),
-            // The runtime appends its own field last, so the last one is never the caller's.
-            client: last("spin-client-addr"),
-        }
-    }
-}
-
-/// Microseconds spent in the two steps of a decision.
-#[derive(Debug, Clone, Copy, Default, Serialize, PartialEq, Eq)]
+/// Microseconds spent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Timing {
     /// Verifying evidence.
     pub identity: u64,
     /// Asking Cedar.
     pub policy: u64,
+    /// From the request to the record.
+    pub total: u64,
 }
 
 /// What became of a permitted request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Upstream {
-    /// The origin answered with this status.
-    Status(u16),
-    /// The origin did not answer.
-    Failed(Denial),
+pub struct Upstream {
+    /// The status of the origin's answer, or why there was none.
+    pub outcome: Result<u16, Denial>,
+    /// Microseconds until then.
+    pub time: u64,
 }
 
-/// One decision record. Field order is the order in the line.
-#[derive(Debug, Serialize)]
-pub struct Record {
-    v: u8,
-    time: String,
-    decision_id: String,
-    trace_id: String,
-    region: String,
-    policy_digest: Option<String>,
-    schema_digest: Option<String>,
-    decision: &'static str,
-    reason: &'static str,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    detail: String,
-    status: u16,
-    policies: Vec<Policy>,
-    errors: Vec<String>,
-    identity: Option<Token>,
-    certificate: Option<Certificate>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    signed_url: Option<LinkView>,
-    credentials: Vec<CredentialView>,
-    cedar: Option<Cedar>,
-    request: RequestView,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    upstream: Option<UpstreamView>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    change: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    signing: Vec<SigningView>,
-    timing_us: Timing,
+/// Everything that one decision record tells.
+#[derive(Debug)]
+pub struct Record<'a> {
+    pub(super) context: Context<'a>,
+    pub(super) decided: Decided<'a>,
 }
 
-#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
-struct Policy {
-    id: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    owner: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    control: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct Token {
-    issuer: String,
-    subject: String,
-    kid: Option<String>,
-    alg: &'static str,
-    token_id: Option<String>,
-    bindings: Vec<&'static str>,
-}
-
-#[derive(Debug, Serialize)]
-struct Certificate {
-    anchor: String,
-    subject: String,
-    issuer: String,
-    serial: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    spiffe_id: Option<String>,
-    fingerprint: String,
-}
-
-#[derive(Debug, Serialize)]
-struct CredentialView {
-    kind: &'static str,
-    fate: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'static str>,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    detail: String,
-}
-
-/// A signed URL that verified.
-#[derive(Debug, Serialize)]
-struct LinkView {
-    link_id: String,
-    key_id: String,
-    issuer: String,
-    subject: String,
-    issued_at: i64,
-    expires_at: i64,
-    prefix: bool,
-    carrier: &'static str,
-    policy_digest: String,
-}
-
-#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
-struct Cedar {
-    principal: String,
-    action: String,
-    resource: String,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum UpstreamView {
-    Status(u16),
-    Error { reason: &'static str, detail: String },
-}
-
-/// What a decision tells beside its outcome.
-#[derive(Debug, Clone, Copy)]
-struct Told<'a> {
-    identity: &'a Identity,
-    credentials: &'a [Credential],
-    verdict: Option<&'a Verdict>,
-}
-
-impl<'a> Told<'a> {
-    fn of(decision: &'a Decision) -> Self {
-        let Decision { identity, credentials, verdict, outcome: _, status: _ } = decision;
-        Self { identity, credentials, verdict: verdict.as_ref() }
-    }
-}
-
-impl Record {
+impl<'a> Record<'a> {
     /// The record of a decision.
-    pub fn new(context: Context<'_>, decision: &Decision) -> Self {
-        let (word, reason, detail) = match &decision.outcome {
-            Ok(_) => ("allow", Reason::PolicyPermit, ""),
-            Err(denial) => ("deny", denial.reason, denial.detail.as_str()),
+    pub fn new(context: Context<'a>, decision: &'a Decision) -> Self {
+        let (allow, reason, detail) = match &decision.outcome {
+            Ok(_) => (true, Reason::PolicyPermit, ""),
+            Err(denial) => (false, denial.reason, denial.detail.as_str()),
         };
-        Self::build(context, word, reason, detail, Told::of(decision))
+        Self::build(context, allow, reason, detail, decision)
     }
 
     /// The record of a permitted request, whose permit was used up in forwarding it.
-    pub fn permitted(context: Context<'_>, decision: &Decision) -> Self {
-        Self::build(context, "allow", Reason::PolicyPermit, "", Told::of(decision))
+    pub fn permitted(context: Context<'a>, decision: &'a Decision) -> Self {
+        Self::build(context, true, Reason::PolicyPermit, "", decision)
     }
 
     /// The record of a request the gate answered itself.
-    pub fn own(context: Context<'_>, reason: Reason) -> Self {
-        let word = if reason.status() == 200 { "allow" } else { "deny" };
+    pub fn own(context: Context<'a>, reason: Reason) -> Self {
         // Credentials are not looked at: whoever asks gets the same.
-        Self::build(context, word, reason, "", Told { identity: &Identity::Anonymous, credentials: &[], verdict: None })
+        let decided =
+            Decided { allow: reason.status() == 200, reason, detail: "", identity: &Identity::Anonymous, credentials: &[], verdict: None };
+        Self { context, decided }
     }
 
-    fn build(context: Context<'_>, decision: &'static str, reason: Reason, detail: &str, told: Told<'_>) -> Self {
-        let Told { identity, credentials, verdict } = told;
-        let Context { time, id, trace, region, gate, request, status, timing, upstream, change, signing } = context;
-        Self {
-            v: 1,
-            time: time.to_string(),
-            decision_id: id.as_str().to_owned(),
-            trace_id: trace.trace_id().to_owned(),
-            region: clean(region),
-            policy_digest: gate.map(|g| g.policy_digest().to_string()),
-            schema_digest: gate.map(|g| g.schema_digest().to_string()),
-            decision,
-            reason: reason.code(),
-            detail: clean(detail),
-            status,
-            policies: verdict.map(|v| v.determining.iter().map(policy).collect()).unwrap_or_default(),
-            errors: verdict.map(|v| v.errors.iter().map(|e| clean(e)).collect()).unwrap_or_default(),
-            identity: identity.token().map(token),
-            certificate: identity.certificate().map(certificate),
-            signed_url: identity.link().map(link),
-            credentials: credentials.iter().map(credential).collect(),
-            cedar: verdict.map(cedar),
-            request,
-            upstream: upstream.map(|u| match u {
-                Upstream::Status(status) => UpstreamView::Status(status),
-                Upstream::Failed(denial) => UpstreamView::Error { reason: denial.reason.code(), detail: clean(&denial.detail) },
-            }),
-            change: change.as_deref().map(clean),
-            signing,
-            timing_us: timing,
-        }
+    fn build(context: Context<'a>, allow: bool, reason: Reason, detail: &'a str, decision: &'a Decision) -> Self {
+        let Decision { identity, credentials, verdict, outcome: _, status: _ } = decision;
+        let credentials: &[Credential] = credentials;
+        Self { context, decided: Decided { allow, reason, detail, identity, credentials, verdict: verdict.as_ref() } }
     }
 
-    /// The record as one line, with its line end.
-    pub fn to_line(&self) -> String {
-        // A record is strings and numbers, which always serialise; if that ever changes, a record that says so is
-        // better than none.
-        let mut line = serde_json::to_string(self).unwrap_or_else(|e| {
-            format!(r#"{{"v":1,"decision":"{}","reason":"system.internal","detail":"record: {:?}"}}"#, self.decision, e.classify())
-        });
-        line.push('\n');
-        line
+    /// Where and when it was written.
+    pub fn scene(&self) -> Scene<'a> {
+        Scene { time: self.context.time, region: self.context.region, gate: self.context.gate }
     }
-}
 
-fn policy(policy: &PolicyRef) -> Policy {
-    let PolicyRef { id, reason, owner, control } = policy;
-    let text = |value: &Option<String>| value.as_deref().map(clean);
-    Policy { id: clean(id), reason: text(reason), owner: text(owner), control: text(control) }
-}
-
-fn cedar(verdict: &Verdict) -> Cedar {
-    Cedar { principal: clean(&verdict.principal), action: clean(&verdict.action), resource: clean(&verdict.resource) }
-}
-
-fn link(identity: &LinkIdentity) -> LinkView {
-    let LinkIdentity { id, key_id, issuer, subject, issued_at, expires_at, prefix, address_bound: _, policy_digest, carrier } = identity;
-    LinkView {
-        link_id: clean(id),
-        key_id: clean(key_id),
-        issuer: clean(issuer),
-        subject: clean(subject),
-        issued_at: issued_at.0,
-        expires_at: expires_at.0,
-        prefix: *prefix,
-        carrier: carrier.as_str(),
-        policy_digest: policy_digest.to_string(),
+    /// The next line of the chain, with its end.
+    pub fn to_line(&self, chain: &mut Chain, keyring: &Keyring, config: &AuditConfig) -> String {
+        let key = keyring.signing().and_then(|key| key.hiding());
+        let body = Body::new(self, config, key);
+        chain.line(keyring, |link| body.linked(link))
     }
-}
-
-fn token(identity: &TokenIdentity) -> Token {
-    let TokenIdentity { issuer, subject, key_id, algorithm, token_id, confirmation, .. } = identity;
-    Token {
-        issuer: clean(issuer),
-        subject: clean(subject),
-        kid: key_id.as_deref().map(clean),
-        alg: algorithm,
-        token_id: token_id.as_deref().map(clean),
-        bindings: confirmation.bindings().collect(),
-    }
-}
-
-fn certificate(identity: &CertificateIdentity) -> Certificate {
-    let CertificateIdentity { anchor, subject, issuer, serial, spiffe_id, fingerprint, .. } = identity;
-    Certificate {
-        anchor: clean(anchor),
-        subject: clean(subject),
-        issuer: clean(issuer),
-        serial: clean(serial),
-        spiffe_id: spiffe_id.as_deref().map(clean),
-        fingerprint: fingerprint.to_string(),
-    }
-}
-
-fn credential(credential: &Credential) -> CredentialView {
-    let Credential { kind, fate } = credential;
-    let (fate, reason, detail) = match fate {
-        Fate::Verified => ("verified", None, ""),
-        Fate::Refused(denial) => ("refused", Some(denial.reason.code()), denial.detail.as_str()),
-        Fate::Ignored(why) => ("ignored", None, *why),
-    };
-    CredentialView { kind: kind.as_str(), fate, reason, detail: clean(detail) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{Context, Record, RequestView, Timing};
-    use crate::audit::{DecisionId, Entropy, Timestamp, TraceIds};
+    use crate::audit::{AuditConfig, Chain, DecisionId, Entropy, Timestamp, TraceIds};
     use crate::decision::{Decision, Denial, Reason, UnixTime};
     use crate::request::RawRequest;
+    use crate::signed_url::Keyring;
 
     fn line(raw: &RawRequest<'_>, denial: Denial) -> String {
         let time = Timestamp { seconds: UnixTime(1_700_000_000), millis: 5 };
         let entropy = Entropy([7; 34]);
         let (id, trace) = (DecisionId::new(time, entropy), TraceIds::new(None, entropy));
-        let request = RequestView::of_raw(raw);
         let context = Context {
             time,
             id: &id,
             trace: &trace,
             region: "local",
             gate: None,
-            request,
+            build: None,
+            request: RequestView::Raw(raw),
+            purpose: "request",
             status: 400,
             timing: Timing::default(),
             upstream: None,
             change: None,
             signing: vec![],
         };
-        Record::new(context, &Decision::denied(denial)).to_line()
+        let decision = Decision::denied(denial);
+        let mut chain = Chain::new([7; 16], None);
+        Record::new(context, &decision).to_line(&mut chain, &Keyring::default(), &AuditConfig::default())
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Text in records: bounded, and harmless to whoever prints it.
 
+use std::borrow::Cow;
+
 use crate::limits::RECORD_STRING_BYTES;
 
 /// `text` for a record: cut to [`RECORD_STRING_BYTES`], with characters that could break a line or drive a terminal
@@ -7,7 +9,11 @@ use crate::limits::RECORD_STRING_BYTES;
 ///
 /// JSON escapes only U+0000 to U+001F. DEL, the C1 controls, line and paragraph separators and the bidirectional
 /// controls (CVE-2021-42574) stay as they are in JSON, so they are made visible here.
-pub(super) fn clean(text: &str) -> String {
+pub(super) fn clean(text: &str) -> Cow<'_, str> {
+    // Nearly all text is plain and short, and is shown as it is.
+    if text.len() <= RECORD_STRING_BYTES && (text.bytes().all(|byte| (0x20..0x7F).contains(&byte)) || !text.chars().any(is_hostile)) {
+        return Cow::Borrowed(text);
+    }
     let mut out = String::with_capacity(text.len().min(RECORD_STRING_BYTES));
     for c in text.chars() {
         if out.len() >= RECORD_STRING_BYTES {
@@ -16,12 +22,12 @@ pub(super) fn clean(text: &str) -> String {
         }
         if is_hostile(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
     }
-    out
+    Cow::Owned(out)
 }
 
 /// The same for bytes that may not be UTF-8.
 pub(super) fn clean_bytes(bytes: &[u8]) -> String {
-    clean(&String::from_utf8_lossy(bytes))
+    clean(&String::from_utf8_lossy(bytes)).into_owned()
 }
 
 fn is_hostile(c: char) -> bool {

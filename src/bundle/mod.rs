@@ -11,6 +11,7 @@ use std::fmt;
 
 use ring::digest::{Context, SHA256};
 
+use crate::audit::AuditConfig;
 use crate::identity::{Issuers, Mtls};
 use crate::limits;
 use crate::policy::PolicyStore;
@@ -53,7 +54,10 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().map_or('0', char::from);
+        let text: String = self.0.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0x0F)]).collect();
+        f.write_str(&text)
     }
 }
 
@@ -107,6 +111,7 @@ pub struct Gate {
     issuers: Issuers,
     mtls: Option<Mtls>,
     signed_urls: Option<SignedUrls>,
+    audit: AuditConfig,
     policy_digest: Digest,
     schema_digest: Digest,
 }
@@ -123,16 +128,17 @@ impl Gate {
         let issuers = Issuers::load(bundle, &mut report);
         let mtls = Mtls::load(bundle, &mut report);
         let signed_urls = SignedUrls::load(bundle, &mut report);
+        let audit = AuditConfig::load(bundle, &mut report);
         if let (Some(mtls), Some(issuers)) = (&mtls, &issuers) {
             mtls.check_issuers(bundle, issuers, &mut report);
         }
         if let (Some(policy), Some(mtls)) = (&policy, &mtls) {
             policy.check_headers(bundle, mtls.own_fields(), &mut report);
         }
-        match (policy, issuers) {
-            (Some(policy), Some(issuers)) if report.is_empty() => {
+        match (policy, issuers, audit) {
+            (Some(policy), Some(issuers), Some(audit)) if report.is_empty() => {
                 let schema_digest = Digest::of(bundle.get(PolicyStore::SCHEMA).unwrap_or_default());
-                Ok(Self { policy, issuers, mtls, signed_urls, policy_digest: bundle.digest(), schema_digest })
+                Ok(Self { policy, issuers, mtls, signed_urls, audit, policy_digest: bundle.digest(), schema_digest })
             }
             _ => {
                 if report.is_empty() {
@@ -162,6 +168,11 @@ impl Gate {
     /// What is known about signed URLs; `None` when there are none.
     pub fn signed_urls(&self) -> Option<&SignedUrls> {
         self.signed_urls.as_ref()
+    }
+
+    /// What records show.
+    pub fn audit(&self) -> &AuditConfig {
+        &self.audit
     }
 
     /// The switches that weaken it and are on, for whoever reads the log: a line each, without an end.

@@ -28,8 +28,8 @@ mod serving {
 pub(super) use serving::wasi::keyvalue::{atomics, store as buckets};
 
 impl sealable::Guest for sealable::Component {
-    fn initialize(files: Vec<(String, Vec<u8>)>) -> Result<String, String> {
-        super::sealed::initialize(files)
+    fn initialize(files: Vec<(String, Vec<u8>)>, build: String) -> Result<String, String> {
+        super::sealed::initialize(files, build)
     }
 }
 

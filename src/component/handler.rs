@@ -1,6 +1,5 @@
 //! One request, from the runtime's hands to its answer and its record.
 
-use std::io::Write;
 use std::rc::Rc;
 
 use spin_sdk::wasip3::clocks::{monotonic_clock, system_clock};
@@ -8,11 +7,12 @@ use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 use spin_sdk::wasip3::random::random;
 
 use super::exchange::{self, Inbound};
+use super::records::{write, write_outcome};
 use super::revocations::Changed;
 use super::settings::Settings;
 use super::sign::{self, Steps};
 use super::{answers, carry, keys, revocations, sealed, settings};
-use crate::audit::{Context, DecisionId, Entropy, Record, RequestView, Timestamp, Timing, TraceIds, Upstream};
+use crate::audit::{Context, DecisionId, Entropy, Record, RequestView, Scene, Timestamp, Timing, TraceIds, Upstream};
 use crate::bundle::Gate;
 use crate::decision::{self, Decision, Denial, Permit, Reason, UnixTime};
 use crate::enforce::{Answer, Challenge, Onward, forward};
@@ -26,6 +26,8 @@ pub(super) struct Visit {
     pub(super) time: Timestamp,
     entropy: Entropy,
     pub(super) id: DecisionId,
+    /// On the monotonic clock, in nanoseconds.
+    began: u64,
 }
 
 impl Visit {
@@ -33,7 +35,7 @@ impl Visit {
         let now = system_clock::now();
         let time = Timestamp { seconds: UnixTime(now.seconds), millis: u16::try_from(now.nanoseconds / 1_000_000).unwrap_or(999) };
         let entropy = draw();
-        Self { time, entropy, id: DecisionId::new(time, entropy) }
+        Self { time, entropy, id: DecisionId::new(time, entropy), began: monotonic_clock::now() }
     }
 }
 
@@ -66,9 +68,14 @@ pub(super) async fn handle(request: Request) -> Result<Response, ErrorCode> {
         Err(denial) => return Ok(refuse(&visit, Some(gate), region, &raw, denial)),
     };
     let trace = TraceIds::new(facts.trace.as_ref(), visit.entropy);
-    let record = Recorder { visit: &visit, gate, trace: &trace, region, facts: &facts };
-
     let own = own_endpoint(&facts, gate.signed_urls().is_some());
+    let about = match own {
+        Some(Own::Revocations) => "revoke",
+        Some(Own::Sign) => "sign",
+        Some(Own::Health | Own::Metadata | Own::Refused(..)) => "own",
+        None => "request",
+    };
+    let record = Recorder { visit: &visit, gate, trace: &trace, region, facts: &facts, purpose: about };
     let purpose = match own {
         None => Purpose::Request,
         Some(Own::Revocations) => Purpose::Revoke,
@@ -98,7 +105,7 @@ pub(super) async fn handle(request: Request) -> Result<Response, ErrorCode> {
     }
     let mut decision = decision::authorize(gate, &facts, identified, purpose, now);
     let decided = monotonic_clock::now();
-    let timing = Timing { identity: micros(started, known), policy: micros(known, decided) };
+    let timing = Timing { identity: micros(started, known), policy: micros(known, decided), total: 0 };
     let challenge = Challenge { gate, facts: &facts, deployment: &settings.deployment, now };
 
     // The permit leaves the decision here; what stays behind is only what the record needs.
@@ -151,7 +158,8 @@ async fn revoke(
                 Reason::GateBodyInvalid | Reason::GateBodyTooLarge => Answer::explained(&denial, id),
                 reason => Answer::fault(reason, id),
             };
-            write(&Record::new(record.context(answer.status, timing, None), &Decision { outcome: Err(denial), ..decision }));
+            let decision = Decision { outcome: Err(denial), ..decision };
+            write(&Record::new(record.context(answer.status, timing, None), &decision));
             exchange::respond(answer, method)
         }
     }
@@ -172,25 +180,41 @@ async fn carry_on(
         Err(detail) => {
             let denial = Denial::new(Reason::SystemConfiguration, detail.clone());
             let answer = Answer::fault(denial.reason, id);
-            write(&Record::new(record.context(answer.status, timing, None), &Decision { outcome: Err(denial), ..decision }));
+            let decision = Decision { outcome: Err(denial), ..decision };
+            write(&Record::new(record.context(answer.status, timing, None), &decision));
             return exchange::respond(answer, record.facts.method.as_str());
         }
     };
     let onward = Onward { decision_id: id, gate: record.gate, trace: record.trace };
     let forwarded = forward(permit, record.facts, destination, &onward);
-    let (response, status, upstream) = match carry::send(request, forwarded, settings.timeouts, id).await {
-        Ok((response, status)) => (response, status, Upstream::Status(status)),
+    // SECURITY: where what cannot be recorded must not happen, it is recorded first.
+    if settings.record_first && !write(&Record::permitted(record.context(0, timing, None), &decision)) {
+        let answer = Answer::fault(Reason::SystemAuditUnavailable, id);
+        let upstream = Upstream { outcome: Err(Reason::SystemAuditUnavailable.into()), time: 0 };
+        write_outcome(record.scene(), &record.visit.id, answer.status, &upstream);
+        return exchange::respond(answer, record.facts.method.as_str());
+    }
+    let asked = monotonic_clock::now();
+    let sent = carry::send(request, forwarded, settings.timeouts, id).await;
+    let time = micros(asked, monotonic_clock::now());
+    let (response, status, upstream) = match sent {
+        Ok((response, status)) => (response, status, Upstream { outcome: Ok(status), time }),
         Err(denial) => {
             let answer = Answer::fault(denial.reason, id);
             let status = answer.status;
-            (exchange::respond(answer, record.facts.method.as_str()), status, Upstream::Failed(denial))
+            (exchange::respond(answer, record.facts.method.as_str()), status, Upstream { outcome: Err(denial), time })
         }
     };
-    if write(&Record::permitted(record.context(status, timing, Some(upstream)), &decision)) {
+    let written = if settings.record_first {
+        write_outcome(record.scene(), &record.visit.id, status, &upstream)
+    } else {
+        write(&Record::permitted(record.context(status, timing, Some(upstream)), &decision))
+    };
+    if written {
         return response;
     }
     // SECURITY: what cannot be recorded is not handed out. The origin was asked already; its answer ends here.
-    exchange::respond(Answer::fault(Reason::SystemInternal, id), record.facts.method.as_str())
+    exchange::respond(Answer::fault(Reason::SystemAuditUnavailable, id), record.facts.method.as_str())
 }
 
 /// Refuses a request that never became [`Facts`].
@@ -204,9 +228,11 @@ fn refuse(visit: &Visit, gate: Option<&Gate>, region: &str, raw: &RawRequest<'_>
         trace: &trace,
         region,
         gate,
-        request: RequestView::of_raw(raw),
+        build: sealed::build(),
+        request: RequestView::Raw(raw),
+        purpose: "request",
         status: answer.status,
-        timing: Timing::default(),
+        timing: Timing { total: micros(visit.began, monotonic_clock::now()), ..Timing::default() },
         upstream: None,
         change: None,
         signing: vec![],
@@ -256,6 +282,7 @@ pub(super) struct Recorder<'a> {
     trace: &'a TraceIds,
     region: &'a str,
     pub(super) facts: &'a Facts,
+    purpose: &'static str,
 }
 
 impl<'a> Recorder<'a> {
@@ -265,6 +292,10 @@ impl<'a> Recorder<'a> {
         exchange::respond(answer, self.facts.method.as_str())
     }
 
+    fn scene(&self) -> Scene<'a> {
+        Scene { time: self.visit.time, region: self.region, gate: Some(self.gate) }
+    }
+
     pub(super) fn context(&self, status: u16, timing: Timing, upstream: Option<Upstream>) -> Context<'a> {
         Context {
             time: self.visit.time,
@@ -272,21 +303,16 @@ impl<'a> Recorder<'a> {
             trace: self.trace,
             region: self.region,
             gate: Some(self.gate),
-            request: RequestView::of_facts(self.facts),
+            build: sealed::build(),
+            request: RequestView::Facts(self.facts),
+            purpose: self.purpose,
             status,
-            timing,
+            timing: Timing { total: micros(self.visit.began, monotonic_clock::now()), ..timing },
             upstream,
             change: None,
             signing: vec![],
         }
     }
-}
-
-/// Writes one record to stdout in one call, so that lines of concurrent requests do not mix. Whether that succeeded
-/// matters to a permit only: a denial goes out either way.
-#[expect(clippy::disallowed_methods, reason = "the shell writes the records")]
-pub(super) fn write(record: &Record) -> bool {
-    std::io::stdout().lock().write_all(record.to_line().as_bytes()).is_ok()
 }
 
 pub(super) fn micros(from: u64, to: u64) -> u64 {

@@ -8,13 +8,13 @@ use crate::bundle::{Bundle, Gate};
 
 // INVARIANT: written only by `initialize`, which sealing calls before the snapshot and which the sealed component no
 // longer exports. A running instance can only read it.
-static GATE: OnceLock<Gate> = OnceLock::new();
+static GATE: OnceLock<(Gate, String)> = OnceLock::new();
 
 /// Loads the gate. Sealing calls this natively hosted, once.
 ///
 /// # Errors
 /// The report of the bundle's problems, as text; or that the component is sealed already.
-pub(super) fn initialize(files: Vec<(String, Vec<u8>)>) -> Result<String, String> {
+pub(super) fn initialize(files: Vec<(String, Vec<u8>)>, build: String) -> Result<String, String> {
     let bundle: Bundle = files.into_iter().collect();
     let gate = Gate::load(&bundle).map_err(|report| report.to_string())?;
     let summary = json!({
@@ -22,7 +22,7 @@ pub(super) fn initialize(files: Vec<(String, Vec<u8>)>) -> Result<String, String
         "schema_digest": gate.schema_digest().to_string(),
         "policies": gate.policy().len(),
     });
-    GATE.set(gate).map_err(|_| "the component is sealed already".to_owned())?;
+    GATE.set((gate, build)).map_err(|_| "the component is sealed already".to_owned())?;
     Ok(summary.to_string())
 }
 
@@ -40,5 +40,10 @@ pub(super) fn warn_of_insecure(gate: &Gate) {
 
 /// The gate; `None` when the component was never sealed.
 pub(super) fn gate() -> Option<&'static Gate> {
-    GATE.get()
+    GATE.get().map(|(gate, _)| gate)
+}
+
+/// The SHA-256 of the base component this was sealed from.
+pub(super) fn build() -> Option<&'static str> {
+    GATE.get().map(|(_, build)| build.as_str())
 }

@@ -27,6 +27,8 @@ pub(super) struct Settings {
     pub(super) timeouts: Timeouts,
     /// What the deployment says about itself and its terminator.
     pub(super) deployment: Deployment,
+    /// Whether a request is recorded before it is let through.
+    pub(super) record_first: bool,
     /// The label of the key-value store; `None` when the deployment has none.
     pub(super) store: Option<String>,
     /// How long what the store said of a revocation is believed, in nanoseconds.
@@ -45,6 +47,7 @@ thread_local! {
     static CACHE: RefCell<Option<(u64, Rc<Settings>)>> = const { RefCell::new(None) };
     // No text, nothing in it.
     static KEYRING: RefCell<(String, Arc<Keyring>)> = RefCell::default();
+    static AUDIT: RefCell<(String, Arc<Keyring>)> = RefCell::default();
     static SERVICES: RefCell<(String, Arc<ServiceCredentials>)> = RefCell::default();
 }
 
@@ -64,6 +67,11 @@ pub(super) async fn current() -> Result<Rc<Settings>, String> {
     let settings = Rc::new(read().await?);
     CACHE.with_borrow_mut(|cache| *cache = Some((now, settings.clone())));
     Ok(settings)
+}
+
+/// The audit keys that were read last, for records of requests that no settings could be read for.
+pub(super) fn audit_keys() -> Arc<Keyring> {
+    AUDIT.with_borrow(|(_, keys)| keys.clone())
 }
 
 /// A variable that is read into something, and again only when its text is another one: keys are costly to read.
@@ -109,6 +117,13 @@ async fn read() -> Result<Settings, String> {
         keyring: parsed(&KEYRING, "signed_url_keys", Keyring::parse).await?,
         services: parsed(&SERVICES, "signed_url_credentials", ServiceCredentials::parse).await?,
     };
+    // Kept beside the settings: what records are chained with is needed even where the settings cannot be read.
+    parsed(&AUDIT, "audit_keys", Keyring::parse).await?;
+    let record_first = match get("audit_mode").await?.as_deref() {
+        None | Some("after") => false,
+        Some("before") => true,
+        Some(_) => return Err("variable `audit_mode` must be `after` or `before`".to_owned()),
+    };
     let store = get("key_value_store").await?;
     // 0 asks the store each time.
     let revocation_lifetime = number("revocation_cache_ms", 1_000).await?;
@@ -116,7 +131,7 @@ async fn read() -> Result<Settings, String> {
         return Err(format!("variable `revocation_cache_ms` must be at most {}", limits::REVOCATION_CACHE_MS));
     }
     let revocation_lifetime = revocation_lifetime.saturating_mul(1_000_000);
-    Ok(Settings { destination, region, proxies: Proxies { trusted_hops }, timeouts, deployment, store, revocation_lifetime })
+    Ok(Settings { destination, region, proxies: Proxies { trusted_hops }, timeouts, deployment, record_first, store, revocation_lifetime })
 }
 
 /// The secrets that are set, in order.

@@ -6,7 +6,8 @@ use spin_sdk::wasip3::clocks::monotonic_clock;
 use spin_sdk::wasip3::http::types::{Request, Response};
 
 use super::exchange;
-use super::handler::{Recorder, micros, write};
+use super::handler::{Recorder, micros};
+use super::records::write;
 use super::settings::Settings;
 use crate::audit::{Context, Record, SigningView, Timing};
 use crate::decision::{self, Decision, Denial, Identified, Reason, UnixTime};
@@ -39,14 +40,14 @@ pub(super) async fn sign(
     // SECURITY: nobody's body is read whose credentials were refused.
     let identified = match identified.refused() {
         Ok(identified) => identified,
-        Err(decision) => return denied(&decision, Timing { identity: micros(steps.started, steps.identified), policy: 0 }),
+        Err(decision) => return denied(&decision, Timing { identity: micros(steps.started, steps.identified), ..Timing::default() }),
     };
     let base = signed_url::base(record.facts, &settings.deployment);
     let items = match read(request, record, &base, now).await {
         Ok(order) => order.items,
         Err(denial) => {
             let answer = Answer::explained(&denial, id);
-            let timing = Timing { identity: micros(steps.started, steps.identified), policy: 0 };
+            let timing = Timing { identity: micros(steps.started, steps.identified), ..Timing::default() };
             let decision = identified.ended(denial);
             write(&Record::new(record.context(answer.status, timing, None), &decision));
             return exchange::respond(answer, record.facts.method.as_str());
@@ -57,7 +58,7 @@ pub(super) async fn sign(
         Ok(decisions) => decisions,
         Err(decision) => return denied(&decision, Timing::default()),
     };
-    let timing = Timing { identity: micros(steps.started, steps.identified), policy: micros(asked, monotonic_clock::now()) };
+    let timing = Timing { identity: micros(steps.started, steps.identified), policy: micros(asked, monotonic_clock::now()), total: 0 };
     let issuer = Issuer {
         config,
         keyring: &settings.deployment.keyring,

@@ -178,6 +178,7 @@ reasons! {
     SystemKeysStale = "system.keys_stale", 503, "unavailable", "the issuer's keys could not be fetched, and the last ones are too old to be used";
     SystemStoreUnavailable = "system.store_unavailable", 503, "unavailable", "the key-value store could not be asked, or none is configured for what needs one";
     SystemStatusUnavailable = "system.status_unavailable", 503, "unavailable", "the token's status list could not be fetched, or did not verify";
+    SystemAuditUnavailable = "system.audit_unavailable", 503, "unavailable", "the request was allowed and could not be recorded; with `audit_mode = before` it was not forwarded, otherwise the origin's answer was kept back";
     SystemOriginUnreachable = "system.origin_unreachable", 502, "origin_unreachable", "the request was allowed, the origin could not be reached";
     SystemOriginTimeout = "system.origin_timeout", 504, "origin_timeout", "the request was allowed, the origin did not answer in time";
     SystemOriginInvalid = "system.origin_invalid", 502, "origin_invalid", "the request was allowed, the origin's answer was not usable HTTP";

@@ -144,6 +144,7 @@ fn initialize_apart(base: &[u8], bundle: &Bundle) -> Result<(Vec<u8>, Told), Sea
 }
 
 async fn initialize(base: &[u8], bundle: &Bundle) -> Result<(Vec<u8>, Told), SealError> {
+    let build = Digest::of(base).to_string();
     let failed = |error: wasmtime::Error| SealError::Failed(format!("{error:#}"));
     let unfit = |error: wasmtime::Error| SealError::NotSealable(format!("{error:#}"));
     let engine = engine()?;
@@ -172,8 +173,9 @@ async fn initialize(base: &[u8], bundle: &Bundle) -> Result<(Vec<u8>, Told), Sea
     };
     let instance = linker.instantiate_async(&mut store, &component).await.map_err(said)?;
     let files: Vec<(String, Vec<u8>)> = bundle.iter().map(|(path, bytes)| (path.to_owned(), bytes.to_owned())).collect();
-    let function = instance.get_typed_func::<(&[(String, Vec<u8>)],), (Result<String, String>,)>(&mut store, INITIALIZE).map_err(unfit)?;
-    let (answer,) = function.call_async(&mut store, (&files,)).await.map_err(said)?;
+    let function =
+        instance.get_typed_func::<(&[(String, Vec<u8>)], &str), (Result<String, String>,)>(&mut store, INITIALIZE).map_err(unfit)?;
+    let (answer,) = function.call_async(&mut store, (&files, &build)).await.map_err(said)?;
     let told = answer.map_err(SealError::Invalid)?;
     let told = serde_json::from_str(&told).map_err(|error| SealError::Failed(format!("its answer cannot be read: {error}")))?;
     let snapshot = wizer.snapshot_component(&context, &mut WasmtimeWizerComponent { store: &mut store, instance }).await;

@@ -125,6 +125,16 @@ pub enum PrincipalKind {
     Workload,
 }
 
+impl PrincipalKind {
+    /// As in records.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Workload => "workload",
+        }
+    }
+}
+
 /// What a verified token says, after the issuer's claim mapping.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenIdentity {

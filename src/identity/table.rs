@@ -30,6 +30,8 @@ pub(crate) struct Codes {
 const ISSUERS: Codes = Codes { missing_key: "issuers.missing_key", wrong_type: "issuers.type", unknown_key: "issuers.unknown_key" };
 /// For `mtls.toml`.
 pub(crate) const MTLS: Codes = Codes { missing_key: "mtls.missing_key", wrong_type: "mtls.type", unknown_key: "mtls.unknown_key" };
+/// For `audit.toml`.
+pub(crate) const AUDIT: Codes = Codes { missing_key: "audit.missing_key", wrong_type: "audit.type", unknown_key: "audit.unknown_key" };
 /// For `signed-urls.toml`.
 pub(crate) const SIGNED_URLS: Codes =
     Codes { missing_key: "signed_urls.missing_key", wrong_type: "signed_urls.type", unknown_key: "signed_urls.unknown_key" };

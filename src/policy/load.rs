@@ -81,7 +81,7 @@ fn signing(policies: &policies::Policies, actions: &BTreeMap<String, schema::Act
 }
 
 fn unknown_files(bundle: &Bundle, report: &mut Report) {
-    let known = [PolicyStore::SCHEMA, statics::FILE, routes_file::FILE];
+    let known = [PolicyStore::SCHEMA, statics::FILE, routes_file::FILE, crate::audit::CONFIG_FILE];
     for (file, _) in bundle.iter().filter(|(file, _)| file.starts_with("policies/")) {
         if known.contains(&file) || file.ends_with(".cedar") {
             continue;

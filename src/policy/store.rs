@@ -105,6 +105,11 @@ impl PolicyStore {
         self.routes.iter().flat_map(|route| route.scopes.values().flatten()).map(String::as_str).collect()
     }
 
+    /// The headers policies may read, in lower case.
+    pub fn context_headers(&self) -> &[String] {
+        &self.routes.context_headers
+    }
+
     /// The schema.
     pub fn schema(&self) -> &Schema {
         &self.schema

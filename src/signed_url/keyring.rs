@@ -63,8 +63,17 @@ impl LinkKey {
         self.state
     }
 
+    /// Its algorithm, by its JOSE name (RFC 7518, RFC 8037); none is `none`.
+    pub(crate) fn algorithm(&self) -> &'static str {
+        match &self.material {
+            Material::Hmac(_) => "HS256",
+            Material::Ed25519 { .. } => "EdDSA",
+            Material::None => "none",
+        }
+    }
+
     /// Signs a message; `None` for a key without its private half.
-    pub(super) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
         match &self.material {
             Material::Hmac(key) => Some(hmac::sign(key, message).as_ref().to_vec()),
             Material::Ed25519 { pair, .. } => Some(pair.as_ref()?.sign(message).as_ref().to_vec()),
@@ -73,7 +82,7 @@ impl LinkKey {
     }
 
     /// Whether this is the key's signature of the message. In constant time for HMAC; a public key has nothing to hide.
-    pub(super) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+    pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         match &self.material {
             Material::Hmac(key) => hmac::verify(key, message, signature).is_ok(),
             Material::Ed25519 { public, .. } => UnparsedPublicKey::new(&ED25519, public).verify(message, signature).is_ok(),
@@ -82,7 +91,7 @@ impl LinkKey {
     }
 
     /// What subjects are hidden with. A key of which only the public half is here cannot hide or show any.
-    pub(super) fn hiding(&self) -> Option<&[u8; 32]> {
+    pub(crate) fn hiding(&self) -> Option<&[u8; 32]> {
         self.hiding.as_ref()
     }
 }

@@ -1,0 +1,90 @@
+//! Records about the log itself and not about a request: where a chain stands, and what became of a request that was recorded
+//! before it went on.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+
+use super::chain::{Chain, IsDecision, Link};
+use super::record::Upstream;
+use super::text::clean;
+use super::views::{self, UpstreamView};
+use super::{DecisionId, Timestamp};
+use crate::bundle::Gate;
+use crate::signed_url::Keyring;
+
+/// Where and when.
+#[derive(Debug, Clone, Copy)]
+pub struct Scene<'a> {
+    /// When.
+    pub time: Timestamp,
+    /// The `edge_region` variable.
+    pub region: &'a str,
+    /// The gate.
+    pub gate: Option<&'a Gate>,
+}
+
+/// INVARIANT: in the order of the names, as in [`views`].
+#[derive(Debug, Serialize)]
+struct Event<'a> {
+    chain: Link,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checkpoint: Option<Checkpoint>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision_id: Option<&'a str>,
+    kind: &'static str,
+    policy_digest: Option<String>,
+    region: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    time: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upstream: Option<UpstreamView<'a>>,
+    v: u8,
+}
+
+#[derive(Debug, Serialize)]
+struct Checkpoint {
+    decisions: u64,
+    why: &'static str,
+}
+
+impl IsDecision for Event<'_> {
+    fn is_decision(&self) -> bool {
+        false
+    }
+}
+
+impl<'a> Scene<'a> {
+    fn event(&self, kind: &'static str, chain: Link) -> Event<'a> {
+        Event {
+            chain,
+            checkpoint: None,
+            decision_id: None,
+            kind,
+            policy_digest: self.gate.map(|gate| gate.policy_digest().to_string()),
+            region: clean(self.region),
+            status: None,
+            time: self.time.to_string(),
+            upstream: None,
+            v: 1,
+        }
+    }
+}
+
+/// The line of a checkpoint: how many decisions the chain has so far.
+pub fn checkpoint(chain: &mut Chain, keyring: &Keyring, scene: Scene<'_>) -> String {
+    let decisions = chain.decisions();
+    chain.line(keyring, |link| Event { checkpoint: Some(Checkpoint { decisions, why: "interval" }), ..scene.event("checkpoint", link) })
+}
+
+/// The line that says what became of a request that was recorded before it went on.
+pub fn outcome(chain: &mut Chain, keyring: &Keyring, scene: Scene<'_>, id: &DecisionId, status: u16, upstream: &Upstream) -> String {
+    let upstream = views::upstream(upstream);
+    chain.line(keyring, |link| Event {
+        decision_id: Some(id.as_str()),
+        status: Some(status),
+        upstream: Some(upstream),
+        ..scene.event("outcome", link)
+    })
+}

@@ -9,6 +9,7 @@ mod entry;
 mod event;
 mod id;
 mod mask;
+pub mod ocsf;
 mod record;
 mod text;
 mod time;

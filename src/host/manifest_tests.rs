@@ -132,6 +132,8 @@ fn the_projects_own_manifest_is_served() {
     assert_eq!(
         names,
         [
+            "audit_keys",
+            "audit_mode",
             "dpop_nonce_secret",
             "dpop_nonce_secret_previous",
             "edge_region",

@@ -7,7 +7,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum as _};
 
 use super::output::{self, Color};
-use super::{Exit, check, diagnostic, exit, reasons, revoke, seal, sign, token, up, verify_url};
+use super::{Exit, audit, check, diagnostic, exit, reasons, revoke, seal, sign, token, up, verify_url};
 
 const EXAMPLES: &str = r"
 cedargate up
@@ -49,6 +49,7 @@ enum Command {
     Sign(sign::SignArgs),
     VerifyUrl(verify_url::VerifyUrlArgs),
     Reasons(reasons::ReasonsArgs),
+    Audit(audit::AuditArgs),
 }
 
 /// Runs the command with the process's arguments.
@@ -72,6 +73,7 @@ fn run(args: Vec<OsString>) -> Exit {
         Command::Sign(args) => sign::run(&args),
         Command::VerifyUrl(args) => verify_url::run(&args),
         Command::Reasons(args) => reasons::run(&args),
+        Command::Audit(args) => audit::run(&args),
     };
     result.unwrap_or_else(|error| diagnostic::show(&error))
 }

@@ -1,11 +1,39 @@
 //! `cedargate audit`: what an auditor does with decision logs. One file per subcommand.
 
 mod csv;
-pub mod export;
+mod export;
 mod filter;
 mod input;
-pub mod query;
+mod query;
 mod scan;
 mod write;
 
+use clap::{Args, Subcommand};
+
 pub use input::{Input, Line};
+
+use super::Exit;
+
+/// Read, verify and export decision logs
+#[derive(Debug, Args)]
+pub struct AuditArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Query(query::QueryArgs),
+    Export(export::ExportArgs),
+}
+
+/// Runs one of the subcommands.
+///
+/// # Errors
+/// What the subcommand could not do.
+pub fn run(args: &AuditArgs) -> miette::Result<Exit> {
+    match &args.command {
+        Command::Query(args) => query::run(args),
+        Command::Export(args) => export::run(args),
+    }
+}

@@ -56,9 +56,9 @@ impl Chain {
         self.decisions
     }
 
-    /// Whether it is time for a checkpoint.
+    /// Whether it is time for a checkpoint. Without a key there are none: nobody could tell who wrote them.
     pub fn wants_checkpoint(&self) -> bool {
-        self.seq % CHECKPOINT_EVERY == CHECKPOINT_EVERY - 1
+        !self.prev.is_empty() && self.seq % CHECKPOINT_EVERY == CHECKPOINT_EVERY - 1
     }
 
     /// The next line of the chain, with its end.

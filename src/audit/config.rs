@@ -2,6 +2,8 @@
 //!
 //! Read strictly, all problems at once. Without the file the defaults hold.
 
+use std::borrow::Cow;
+
 use toml::de::DeTable;
 
 use crate::bundle::{Bundle, Problem, Report};
@@ -113,7 +115,7 @@ impl AuditConfig {
     }
 
     /// The same for a place outside the regions that what is about persons may stay in: none of that is left.
-    pub fn for_region(&self, region: &str) -> Self {
+    pub fn for_region(&self, region: &str) -> Cow<'_, Self> {
         let stays = self.residency.as_ref().is_none_or(|regions| {
             regions.iter().any(|allowed| match allowed.strip_suffix('*') {
                 Some(start) => region.starts_with(start),
@@ -121,7 +123,7 @@ impl AuditConfig {
             })
         });
         if stays {
-            return self.clone();
+            return Cow::Borrowed(self);
         }
         let mut rules = self.rules;
         for (rule, (_, _, _, personal)) in rules.iter_mut().zip(FIELDS) {
@@ -129,7 +131,7 @@ impl AuditConfig {
                 *rule = Rule::Erase;
             }
         }
-        Self { rules, shown_headers: vec![], residency: self.residency.clone() }
+        Cow::Owned(Self { rules, shown_headers: vec![], residency: self.residency.clone() })
     }
 }
 
@@ -243,7 +245,7 @@ mod tests {
     fn outside_its_regions_nothing_about_a_person_is_left() {
         let config = load("version = 1\n[residency]\nregions = ['eu-*', 'ch']").unwrap();
         for region in ["eu-west", "ch"] {
-            assert_eq!(config.for_region(region), config, "{region}");
+            assert_eq!(*config.for_region(region), config, "{region}");
         }
         for region in ["us-east", "", "chile", "eu"] {
             let masked = config.for_region(region);
@@ -252,6 +254,6 @@ mod tests {
                 (Rule::Erase, Rule::Erase, Rule::Keep)
             );
         }
-        assert_eq!(load("version = 1").unwrap().for_region("anywhere"), AuditConfig::default());
+        assert_eq!(*load("version = 1").unwrap().for_region("anywhere"), AuditConfig::default());
     }
 }

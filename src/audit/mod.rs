@@ -3,6 +3,7 @@
 //! Pure: the shell gives it times and ids and writes the line it returns. Nothing secret reaches this module, because
 //! nothing secret is in [`crate::decision::Decision`].
 
+mod canonical;
 mod chain;
 mod config;
 mod entry;
@@ -13,6 +14,9 @@ pub mod ocsf;
 mod record;
 mod text;
 mod time;
+mod verify;
+#[cfg(test)]
+mod verify_tests;
 mod views;
 
 pub use chain::{CHECKPOINT_EVERY, Chain};
@@ -22,3 +26,4 @@ pub use event::{Scene, checkpoint, outcome};
 pub use id::{DecisionId, Entropy, TraceIds};
 pub use record::{Context, Record, RequestView, SigningView, Timing, Upstream};
 pub use time::Timestamp;
+pub use verify::{Anchor, Fault, Finding, Verified, Verifier};

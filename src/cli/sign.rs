@@ -181,7 +181,8 @@ pub(super) fn deployment(keyring: Option<&Path>, credentials: Option<&Path>) -> 
     Ok(Deployment { keyring: Arc::new(keyring), services: Arc::new(services), ..Deployment::default() })
 }
 
-fn text(file: Option<&Path>, variable: &str) -> miette::Result<Option<String>> {
+/// A secret, from a file or else from a variable.
+pub(super) fn text(file: Option<&Path>, variable: &str) -> miette::Result<Option<String>> {
     match file {
         Some(path) => {
             let text = std::fs::read_to_string(path).into_diagnostic().wrap_err_with(|| format!("`{}`", path.display()))?;

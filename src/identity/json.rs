@@ -10,7 +10,7 @@ use crate::limits;
 
 /// A JSON value. Ordered, so that nothing depends on hash seeds.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Json {
+pub(crate) enum Json {
     /// `null`.
     Null,
     /// `true` or `false`.
@@ -30,11 +30,11 @@ pub(super) enum Json {
 }
 
 /// The members of an object.
-pub(super) type Object = BTreeMap<String, Json>;
+pub(crate) type Object = BTreeMap<String, Json>;
 
 /// Why a text was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum JsonError {
+pub(crate) enum JsonError {
     /// Not JSON; the offset in bytes.
     Syntax(usize),
     /// This member occurs twice in one object.
@@ -45,7 +45,7 @@ pub(super) enum JsonError {
 
 impl Json {
     /// Parses a whole text.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
         // SECURITY: before the parser, which recurses. A stack overflow in the component would end it for everybody.
         if let Some(offset) = too_deep(bytes) {
             return Err(JsonError::TooDeep(offset));

@@ -14,7 +14,7 @@ mod curve;
 mod deployment;
 mod dpop;
 mod issuers;
-mod json;
+pub(crate) mod json;
 mod jwk;
 mod jwt;
 mod key;

@@ -2,6 +2,7 @@
 
 mod support;
 
+mod audit_chain;
 mod audit_query;
 mod binding;
 mod both;

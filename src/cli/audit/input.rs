@@ -70,6 +70,11 @@ impl Input {
     }
 }
 
+/// Whether a line looks like a record, also when a collector put its members into another order.
+fn is_record(text: &str) -> bool {
+    text.starts_with(START) || (text.starts_with('{') && [r#""v""#, r#""policy_digest""#].iter().all(|name| text.contains(name)))
+}
+
 fn open(file: &Path) -> miette::Result<Box<dyn Read>> {
     if file == Path::new("-") {
         if io::stdin().is_terminal() {
@@ -102,7 +107,7 @@ fn lines(
         // What is no text is no record, but shall be told of as a line: whoever reads it says so.
         let text = String::from_utf8_lossy(&bytes);
         let text = text.trim_end_matches(['\n', '\r']);
-        if text.starts_with(START) {
+        if is_record(text) {
             take(Line { file, number, text })?;
         } else if !text.is_empty() {
             passed = passed.saturating_add(1);

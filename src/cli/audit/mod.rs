@@ -6,6 +6,7 @@ mod filter;
 mod input;
 mod query;
 mod scan;
+mod verify;
 mod write;
 
 use clap::{Args, Subcommand};
@@ -25,6 +26,7 @@ pub struct AuditArgs {
 enum Command {
     Query(query::QueryArgs),
     Export(export::ExportArgs),
+    Verify(verify::VerifyArgs),
 }
 
 /// Runs one of the subcommands.
@@ -35,5 +37,6 @@ pub fn run(args: &AuditArgs) -> miette::Result<Exit> {
     match &args.command {
         Command::Query(args) => query::run(args),
         Command::Export(args) => export::run(args),
+        Command::Verify(args) => verify::run(args),
     }
 }

@@ -32,10 +32,13 @@ pub(super) fn write(record: &Record<'_>) -> bool {
     let keys = settings::audit_keys();
     let nothing_sealed = AuditConfig::default();
     let config = sealed::gate().map_or(&nothing_sealed, crate::bundle::Gate::audit);
+    let scene = record.scene();
+    // Standard output goes where the instance runs.
+    let config = config.for_region(scene.region);
     let lines = chained(|chain| {
-        let mut lines = record.to_line(chain, &keys, config);
+        let mut lines = record.to_line(chain, &keys, &config);
         if chain.wants_checkpoint() {
-            lines.push_str(&checkpoint(chain, &keys, record.scene()));
+            lines.push_str(&checkpoint(chain, &keys, scene));
         }
         lines
     });

@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
 use cedargate::bundle::Bundle;
+use cedargate::decision::Reason;
 use cedargate::host::{Compiled, RecordSink, engine};
 
 use super::support::client::Request;
@@ -145,9 +146,26 @@ fn an_answer_that_cannot_be_recorded_is_not_handed_out() {
     let full = RecordSink::file(std::path::Path::new("/dev/full")).expect("the tests run on Linux");
     let gate = Setup { records: full, ..Setup::new(&bundle()) }.start(&origin());
     let response = good(&gate).send(gate.addr);
-    assert_eq!((response.status, response.code().as_str(), response.header("x-origin")), (500, "internal", None));
+    assert_eq!((response.status, response.code().as_str(), response.header("x-origin")), (503, "unavailable", None));
+    assert_eq!(gate.origin.count(), 1, "the origin was asked before anybody could know");
     assert_eq!(Request::get(PATH).send(gate.addr).status, 401);
     assert_eq!(gate.metrics().failed_instances, 0);
+}
+
+#[test]
+fn what_cannot_be_recorded_first_is_not_let_through() {
+    let full = RecordSink::file(std::path::Path::new("/dev/full")).expect("the tests run on Linux");
+    let before = |setup: Setup| setup.variable("audit_mode", "before").start(&origin());
+    let reason = Reason::ALL.iter().find(|reason| reason.code() == "system.audit_unavailable").expect("a reason of the gate");
+    let gate = before(Setup { records: full, ..Setup::new(&bundle()) });
+    let response = good(&gate).send(gate.addr);
+    assert_eq!((response.status, response.code().as_str(), response.header("x-origin")), (reason.status(), reason.public(), None));
+    assert_eq!(gate.origin.count(), 0);
+    assert_eq!(Request::get(PATH).send(gate.addr).status, 401);
+    // Control: with somewhere to write, the same request reaches the same origin.
+    let control = before(Setup::new(&bundle()));
+    assert_eq!(good(&control).send(control.addr).status, 200);
+    assert_eq!(control.origin.count(), 1);
 }
 
 #[test]

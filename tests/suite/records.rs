@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use cedargate::decision::Reason;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::support::client::Request;
 use super::support::gate::{Expect, gate, root};
+use super::support::schema;
 use super::support::token::Token;
 
 const PATH: &str = "/api/documents/1";
@@ -14,7 +15,7 @@ const PATH: &str = "/api/documents/1";
 #[test]
 fn an_allowed_request_is_recorded_with_everything_that_decided_it() {
     let token = Token::dev(gate().now(), "alice").groups(&["readers"]).make();
-    let answer = gate().check("allowed", &Request::get("/api/documents/1?secret=value").bearer(&token), &Expect::allowed());
+    let answer = gate().check("allowed", &Request::get("/api/documents/1?page=s3cr3t").bearer(&token), &Expect::allowed());
     answer.with_record(|record| {
         let members: BTreeSet<&str> = record.as_object().unwrap().keys().map(String::as_str).collect();
         for member in [
@@ -59,7 +60,7 @@ fn an_allowed_request_is_recorded_with_everything_that_decided_it() {
         let health = Request::get("/.well-known/cedargate/health").send(gate().addr).json();
         assert_eq!((&record["policy_digest"], &record["schema_digest"]), (&health["policy_digest"], &health["schema_digest"]));
         let line = record.to_string();
-        assert!(!line.contains(&token) && !line.contains(token.rsplit_once('.').unwrap().1) && !line.contains("secret"), "{line}");
+        assert!(!line.contains(&token) && !line.contains(token.rsplit_once('.').unwrap().1) && !line.contains("s3cr3t"), "{line}");
     });
 }
 
@@ -103,6 +104,33 @@ fn health_and_refused_requests_are_recorded_too() {
     if let Some(record) = gate().record_of(&response) {
         assert_eq!((&record["decision"], &record["reason"]), (&"allow".into(), &"gate.health".into()));
     }
+}
+
+#[test]
+fn the_published_schema_describes_every_field_and_refuses_what_is_no_record() {
+    assert_eq!(schema::undescribed(), Vec::<String>::new());
+    let token = Token::dev(gate().now(), "alice").groups(&["readers"]).make();
+    let answer = gate().check("control", &Request::get(PATH).bearer(&token), &Expect::allowed());
+    answer.with_record(|record| {
+        // Readers know nothing of what later versions add, writers describe it first.
+        let mut newer = record.clone();
+        newer["later"] = json!(1);
+        newer["identity"]["later"] = json!(1);
+        assert!(schema::open().is_valid(&newer) && !schema::complete().is_valid(&newer));
+        let faults: [(&str, Value); 6] = [
+            ("/decision", json!("perhaps")),
+            ("/time", json!("today")),
+            ("/status", json!("200")),
+            ("/policies/0/id", Value::Null),
+            ("/chain/seq", json!(-1)),
+            ("/v", json!(2)),
+        ];
+        for (place, value) in faults {
+            let mut wrong = record.clone();
+            *wrong.pointer_mut(place).unwrap() = value;
+            assert!(!schema::open().is_valid(&wrong), "{place}: {wrong}");
+        }
+    });
 }
 
 /// Reasons that cannot be met over HTTP in the embedded host, and why. Each is covered by a unit test.

@@ -19,6 +19,7 @@ use tokio::runtime::Runtime;
 use super::client::{Request, Response};
 use super::origin::Origin;
 use super::pki::SECRET;
+use super::schema;
 
 /// 2027-01-13T10:00:00Z, a Wednesday in office hours.
 pub const NOW: i64 = 1_799_834_400;
@@ -194,6 +195,11 @@ impl Records {
         for line in new {
             // Under Spin other output may stand between the records.
             let Ok(record) = serde_json::from_str::<Value>(&line) else { continue };
+            schema::check(&record);
+            // What became of it later, and checkpoints, are records of their own.
+            if record.get("kind").is_some_and(|kind| kind != "decision") {
+                continue;
+            }
             let id = record["decision_id"].as_str().expect("a record has a decision id").to_owned();
             by_id.entry(id).or_default().push(record);
         }

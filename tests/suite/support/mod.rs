@@ -9,5 +9,6 @@ pub mod origin;
 pub mod pki;
 pub mod process;
 pub mod s3;
+pub mod schema;
 pub mod terminator;
 pub mod token;

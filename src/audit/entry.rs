@@ -144,7 +144,7 @@ entries! {
     /// The request.
     RequestEntry { method: String, host: Option<String>, path: Option<String>, client: Option<String> }
     /// What else was decided on.
-    InputsEntry { decided_at: i64, https: bool, purpose: String, query: Vec<PairEntry>, headers: Vec<PairEntry> }
+    InputsEntry { decided_at: i64, header_names: Vec<String>, https: bool, purpose: String, query: Vec<PairEntry>, headers: Vec<PairEntry> }
     /// A name and a value.
     PairEntry { name: String, value: Option<String> }
     /// What the origin did.

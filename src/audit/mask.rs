@@ -69,6 +69,11 @@ impl<'a> Masker<'a> {
         self.by_rule(if shown { Rule::Keep } else { self.config.rule(field) }, field, place, value)
     }
 
+    /// A value that is no text: nothing of it can be shown.
+    pub(super) fn not_text<'t>(&mut self, place: &'static str) -> Text<'t> {
+        self.erase(place)
+    }
+
     /// Whether free text, in which the values of a field may stand, may be shown.
     pub(super) fn shows(&self, field: Field) -> bool {
         self.config.rule(field) == Rule::Keep

@@ -11,7 +11,7 @@ use super::record::{Context, Made, Record, RequestView, SigningView, Upstream};
 use super::text::{clean, clean_bytes};
 use crate::decision::Reason;
 use crate::identity::{CertificateIdentity, Credential, Fate, Identity, TokenIdentity};
-use crate::policy::{PolicyRef, Verdict};
+use crate::policy::{PolicyRef, Verdict, same};
 use crate::request::Facts;
 use crate::signed_url::{LinkIdentity, Wanted};
 
@@ -93,6 +93,8 @@ struct Request<'a> {
 #[derive(Debug, Serialize)]
 struct Inputs<'a> {
     decided_at: i64,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    header_names: &'a [String],
     headers: Vec<Pair<'a>>,
     https: bool,
     purpose: &'static str,
@@ -281,6 +283,7 @@ impl<'a> Body<'a> {
             inputs: match request {
                 RequestView::Facts(facts) => Some(Inputs {
                     decided_at: time.seconds.0,
+                    header_names: gate.map(|gate| gate.policy().context_headers()).unwrap_or_default(),
                     headers: gate.map(|gate| headers(facts, gate.policy().context_headers(), mask)).unwrap_or_default(),
                     https: facts.https,
                     purpose,
@@ -352,12 +355,16 @@ fn owned<'a>(mask: &mut Masker<'_>, field: Field, place: &'static str, value: Op
     value.and_then(|value| mask.text(field, place, &value).map(|shown| Cow::Owned(shown.into_owned())))
 }
 
-/// The headers that policies may read, where they are text; one that is not denied the request.
+/// The headers that policies may read, in every spelling that counts as theirs. Of one that is not text, which denied the request,
+/// nothing is shown.
 fn headers<'a>(facts: &'a Facts, names: &[String], mask: &mut Masker<'_>) -> Vec<Pair<'a>> {
-    let read = facts.headers.iter().filter(|(name, _)| names.contains(name));
-    read.filter_map(|(name, value)| {
-        let value = std::str::from_utf8(value).ok()?;
-        Some(Pair { name: clean(name), value: mask.named(Field::Headers, "inputs.headers", name, value) })
+    let read = facts.headers.iter().filter(|(name, _)| names.iter().any(|readable| same(name, readable)));
+    read.map(|(name, value)| Pair {
+        name: clean(name),
+        value: match std::str::from_utf8(value) {
+            Ok(value) => mask.named(Field::Headers, "inputs.headers", name, value),
+            Err(_) => mask.not_text("inputs.headers"),
+        },
     })
     .collect()
 }

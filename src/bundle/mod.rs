@@ -37,6 +37,21 @@ impl Digest {
         Self(bytes)
     }
 
+    /// Reads 64 lower-case hexadecimal digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut out = [0; 32];
+        let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
+        if pairs.len() != out.len() || text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return None;
+        }
+        for (to, pair) in out.iter_mut().zip(pairs) {
+            let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+            let [high, low] = pair;
+            *to = digit(high)? << 4 | digit(low)?;
+        }
+        Some(Self(out))
+    }
+
     /// Its bytes.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0

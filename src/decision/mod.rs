@@ -6,6 +6,9 @@
 
 mod permit;
 mod reason;
+mod replay;
+#[cfg(test)]
+mod replay_tests;
 mod signing;
 
 use std::fmt;
@@ -18,6 +21,7 @@ use crate::request::{Evidence, Facts};
 
 pub use permit::Permit;
 pub use reason::Reason;
+pub use replay::{Answer, Flip, Replayed, Replayer};
 pub use signing::{SigningDecision, SigningDecisions, SigningPermit, authorize_signing};
 
 /// A point in time: seconds since 1970-01-01T00:00:00Z, UTC, without leap seconds (RFC 7519 `NumericDate`).

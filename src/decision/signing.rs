@@ -77,21 +77,15 @@ fn one(gate: &Gate, config: &SignedUrls, facts: &Facts, identity: &Identity, wan
         let denial = Denial::new(Reason::PolicyNoPermit, "a signed URL makes no others");
         return decided(None, vec![], Err(denial), Reason::PolicyNoPermit.status());
     }
-    let (mut policies, mut signed) = (vec![], None);
-    for method in &wanted.methods {
-        let facts = asked(facts, &wanted, *method);
-        for purpose in [Purpose::Sign(signing), Purpose::Request] {
-            let verdict = gate.policy().authorize(&facts, identity, purpose, now);
-            policies.extend(verdict.determining.iter().cloned());
-            let reason = reason_of(&verdict);
-            if reason != Reason::PolicyPermit {
-                let (denial, status) = denial_of(reason, &verdict, identity);
-                return decided(Some(verdict), policies, Err(denial), status);
-            }
-            if matches!(purpose, Purpose::Sign(_)) {
-                signed = Some(verdict);
-            }
-        }
+    let Asked { verdict, policies, reason } =
+        ask_signing(gate, identity, &wanted.methods, |method| asked(facts, &wanted, method), signing, now);
+    let Some(verdict) = verdict else {
+        // Never: an item has a method. Nothing was asked, so nothing is permitted.
+        return decided(None, policies, Err(Reason::SystemInternal.into()), Reason::SystemInternal.status());
+    };
+    if reason != Reason::PolicyPermit {
+        let (denial, status) = denial_of(reason, &verdict, identity);
+        return decided(Some(verdict), policies, Err(denial), status);
     }
     // Only who may have it learns how long it could last.
     let route = gate.policy().link_seconds(wanted.path.segments());
@@ -99,19 +93,53 @@ fn one(gate: &Gate, config: &SignedUrls, facts: &Facts, identity: &Identity, wan
     if wanted.expires_in > most {
         let denial = Denial::new(Reason::SignLifetime, format!("`expires_in` is {}, and at most {most} here", wanted.expires_in));
         let status = denial.reason.status();
-        return decided(signed, policies, Err(denial), status);
+        return decided(Some(verdict), policies, Err(denial), status);
     }
-    let Some(verdict) = signed else {
-        // Never: an item has a method. Nothing was asked, so nothing is permitted.
-        return decided(None, policies, Err(Reason::SystemInternal.into()), Reason::SystemInternal.status());
-    };
     let permit = SigningPermit { wanted, principal: verdict.principal.clone() };
     decided(Some(verdict), policies, Ok(permit), 200)
 }
 
-fn decided(verdict: Option<Verdict>, mut policies: Vec<PolicyRef>, outcome: Result<SigningPermit, Denial>, status: u16) -> SigningDecision {
-    policies.sort();
-    policies.dedup();
+/// What policies answered about one URL.
+pub(super) struct Asked {
+    /// Of a denial the verdict that denies, of a permit the one on `sign`. None when there is no method.
+    pub(super) verdict: Option<Verdict>,
+    /// Every policy that determined an answer. Sorted, unique.
+    pub(super) policies: Vec<PolicyRef>,
+    /// [`Reason::PolicyPermit`], or the first reason against it.
+    pub(super) reason: Reason,
+}
+
+/// Asks for `sign` and for each method itself, until something is against it.
+pub(super) fn ask_signing(
+    gate: &Gate,
+    identity: &Identity,
+    methods: &[Method],
+    facts: impl Fn(Method) -> Facts,
+    signing: Signing,
+    now: UnixTime,
+) -> Asked {
+    let mut asked = Asked { verdict: None, policies: vec![], reason: Reason::PolicyPermit };
+    'methods: for method in methods {
+        let facts = facts(*method);
+        for purpose in [Purpose::Sign(signing), Purpose::Request] {
+            let verdict = gate.policy().authorize(&facts, identity, purpose, now);
+            asked.policies.extend(verdict.determining.iter().cloned());
+            asked.reason = reason_of(&verdict);
+            let against = asked.reason != Reason::PolicyPermit;
+            if against || matches!(purpose, Purpose::Sign(_)) {
+                asked.verdict = Some(verdict);
+            }
+            if against {
+                break 'methods;
+            }
+        }
+    }
+    asked.policies.sort();
+    asked.policies.dedup();
+    asked
+}
+
+fn decided(verdict: Option<Verdict>, policies: Vec<PolicyRef>, outcome: Result<SigningPermit, Denial>, status: u16) -> SigningDecision {
     SigningDecision { verdict, policies, outcome, status }
 }
 

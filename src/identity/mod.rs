@@ -46,6 +46,11 @@ pub use revocation::{Entry, Lookup, Order, Target, serial_text};
 pub use status::{PresentedList, StatusList, StatusReference};
 pub use url::Url;
 
+/// The name of an algorithm that tokens can be signed with, if this is one.
+pub(crate) fn algorithm_name(name: &str) -> Option<&'static str> {
+    algorithm::Algorithm::from_name(name).map(algorithm::Algorithm::name)
+}
+
 /// Who is asking.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Identity {

@@ -6,11 +6,13 @@
 mod context;
 mod diagnose;
 mod entities;
+mod explain;
 mod json;
 mod lints;
 mod load;
 mod names;
 mod policies;
+mod reads;
 mod routes;
 mod routes_file;
 mod schema;
@@ -18,8 +20,11 @@ mod statics;
 mod step_up;
 mod store;
 
+pub use explain::{Clause, Explained, Explanation, Met};
+pub use reads::Reads;
 pub use step_up::StepUp;
 pub use store::PolicyStore;
+pub(crate) use store::same;
 
 /// One policy as records and diagnostics name it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

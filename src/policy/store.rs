@@ -8,11 +8,11 @@ use cedar_policy::{AuthorizationError, Authorizer, Decision, Entities, EntityUid
 use super::context::{self, Input};
 use super::entities::{self, Made};
 use super::names::{self, Names};
-use super::routes::Routes;
+use super::routes::{Route, Routes};
 use super::schema::Action;
 use super::statics::Statics;
 use super::step_up::StepUp;
-use super::{PolicyRef, Purpose, Verdict, load, routes_file};
+use super::{PolicyRef, Purpose, Reads, Verdict, load, routes_file};
 use crate::bundle::{Bundle, Report};
 use crate::decision::UnixTime;
 use crate::identity::Identity;
@@ -110,6 +110,11 @@ impl PolicyStore {
         &self.routes.context_headers
     }
 
+    /// What the policies look at.
+    pub fn reads(&self) -> Reads {
+        Reads::of(&self.set)
+    }
+
     /// The schema.
     pub fn schema(&self) -> &Schema {
         &self.schema
@@ -121,23 +126,7 @@ impl PolicyStore {
     }
 
     pub(super) fn ask(&self, question: Question<'_>, identity: &Identity, purpose: Purpose, now: UnixTime) -> Verdict {
-        // The gate's own endpoints are not the team's resources: no route gives them another name.
-        let route = self.routes.find(question.segments).filter(|_| purpose != Purpose::Revoke);
-        let name = match purpose {
-            Purpose::Revoke => names::REVOKE,
-            Purpose::Sign(_) => names::SIGN,
-            Purpose::Request => {
-                route.and_then(|route| route.actions.get(&question.method)).map_or(question.method.as_str(), String::as_str)
-            }
-        };
-        let paths = entities::path_ids(question.segments);
-        let path = paths.as_ref().ok().and_then(|ids| ids.last()).map_or("/", String::as_str);
-        let typed = route.and_then(|route| route.entity(question.segments));
-        let asked = Asked {
-            principal: self.names.principal(identity),
-            action: self.names.action(name),
-            resource: typed.clone().unwrap_or_else(|| names::uid(&self.names.path, path)),
-        };
+        let Named { route, name, paths, typed, asked } = self.name(question, identity, purpose);
         let mut verdict = Verdict {
             allow: false,
             determining: vec![],
@@ -148,7 +137,7 @@ impl PolicyStore {
             missing_scope: vec![],
             step_up: None,
         };
-        let answer = paths.clone().and_then(|paths| self.evaluate(&asked, name, purpose, question, &paths, typed.is_some(), identity, now));
+        let answer = paths.and_then(|paths| self.evaluate(&asked, name, purpose, question, &paths, typed, identity, now));
         match answer {
             Ok(Some((response, step_up))) => {
                 self.read(&response, &mut verdict);
@@ -168,6 +157,28 @@ impl PolicyStore {
         verdict
     }
 
+    /// What a question is about, in Cedar's terms.
+    pub(super) fn name<'s>(&'s self, question: Question<'_>, identity: &Identity, purpose: Purpose) -> Named<'s> {
+        // The gate's own endpoints are not the team's resources: no route gives them another name.
+        let route = self.routes.find(question.segments).filter(|_| purpose != Purpose::Revoke);
+        let name: &'s str = match purpose {
+            Purpose::Revoke => names::REVOKE,
+            Purpose::Sign(_) => names::SIGN,
+            Purpose::Request => {
+                route.and_then(|route| route.actions.get(&question.method)).map_or(question.method.as_str(), String::as_str)
+            }
+        };
+        let paths = entities::path_ids(question.segments);
+        let path = paths.as_ref().ok().and_then(|ids| ids.last()).map_or("/", String::as_str);
+        let typed = route.and_then(|route| route.entity(question.segments));
+        let asked = Asked {
+            principal: self.names.principal(identity),
+            action: self.names.action(name),
+            resource: typed.clone().unwrap_or_else(|| names::uid(&self.names.path, path)),
+        };
+        Named { route, name, paths, typed: typed.is_some(), asked }
+    }
+
     /// Cedar's answer with the login that would change it, or none when the schema rules the question out.
     #[expect(clippy::too_many_arguments, reason = "one private call with everything a decision is made of")]
     fn evaluate(
@@ -181,6 +192,33 @@ impl PolicyStore {
         identity: &Identity,
         now: UnixTime,
     ) -> Result<Option<(Response, Option<StepUp>)>, String> {
+        let Some((request, entities)) = self.prepare(asked, action_name, purpose, question, paths, typed, identity, now)? else {
+            return Ok(None);
+        };
+        if let Some(withdrawn) = self.withdrawn(identity, asked, &request, &entities)? {
+            return Ok(withdrawn.map(|response| (response, None)));
+        }
+        let response = self.authorizer.is_authorized(&request, &self.set, &entities);
+        let step_up = self.step_up(&response, identity, now, || {
+            let rest = self.authorizer.is_authorized(&request, &self.others, &entities);
+            rest.decision() == Decision::Allow && rest.diagnostics().errors().next().is_none()
+        });
+        Ok(Some((response, step_up)))
+    }
+
+    /// What Cedar is asked, or none when the schema rules the question out.
+    #[expect(clippy::too_many_arguments, reason = "one private call with everything a decision is made of")]
+    pub(super) fn prepare(
+        &self,
+        asked: &Asked,
+        action_name: &str,
+        purpose: Purpose,
+        question: Question<'_>,
+        paths: &[String],
+        typed: bool,
+        identity: &Identity,
+        now: UnixTime,
+    ) -> Result<Option<(Request, Entities)>, String> {
         let action = match self.actions.get(action_name) {
             Some(action) => action,
             // A team that leaves it out of its schema lets nobody do it; that is no fault.
@@ -220,15 +258,7 @@ impl PolicyStore {
         let entities = entities::assemble(&self.statics, made, self.named.iter().cloned(), action.entities.iter().cloned())?;
         let request = Request::new(asked.principal.clone(), asked.action.clone(), asked.resource.clone(), context, None)
             .map_err(|error| format!("the request cannot be built: {error}"))?;
-        if let Some(withdrawn) = self.withdrawn(identity, asked, &request, &entities)? {
-            return Ok(withdrawn.map(|response| (response, None)));
-        }
-        let response = self.authorizer.is_authorized(&request, &self.set, &entities);
-        let step_up = self.step_up(&response, identity, now, || {
-            let rest = self.authorizer.is_authorized(&request, &self.others, &entities);
-            rest.decision() == Decision::Allow && rest.diagnostics().errors().next().is_none()
-        });
-        Ok(Some((response, step_up)))
+        Ok(Some((request, entities)))
     }
 
     /// Of a request with a signed URL: whether signing such URLs was withdrawn since. `Some(None)`: nothing permits it any more;
@@ -340,15 +370,27 @@ impl PolicyStore {
 }
 
 /// Whether two names in lower case are one to an origin that takes `_` for `-`.
-pub(super) fn same(a: &str, b: &str) -> bool {
+pub(crate) fn same(a: &str, b: &str) -> bool {
     let folded = |byte: u8| if byte == b'_' { b'-' } else { byte };
     a.len() == b.len() && a.bytes().map(folded).eq(b.bytes().map(folded))
 }
 
 /// The three of a Cedar request.
 #[derive(Debug)]
-struct Asked {
+pub(super) struct Asked {
     principal: EntityUid,
     action: EntityUid,
     resource: EntityUid,
+}
+
+/// A question in Cedar's terms.
+pub(super) struct Named<'s> {
+    route: Option<&'s Route>,
+    /// The action's name.
+    pub(super) name: &'s str,
+    /// The ids of the path and of all above it, or why there are none.
+    pub(super) paths: Result<Vec<String>, String>,
+    /// Whether the route map gives the resource a type of its own.
+    pub(super) typed: bool,
+    pub(super) asked: Asked,
 }

@@ -31,7 +31,7 @@ const HEAD: &str = "\
 # allow and deny are followed by the policies that decided, or by the scope or login that the caller is told to get.
 ";
 
-fn identities() -> Vec<(&'static str, Identity)> {
+pub(super) fn identities() -> Vec<(&'static str, Identity)> {
     let workload = {
         let mut token = token("indexer", &[], &["documents.read"]);
         token.kind = PrincipalKind::Workload;

@@ -3,6 +3,7 @@
 mod authorize;
 mod credentials;
 mod documentation;
+mod explain;
 mod facts;
 mod matrix;
 mod problems;
@@ -13,7 +14,7 @@ use std::path::Path;
 
 use super::context::{sample_certificate, sample_token};
 use super::store::Question;
-use super::{PolicyStore, Purpose, Verdict};
+use super::{Explanation, PolicyStore, Purpose, Verdict};
 use crate::bundle::{Bundle, Digest, Report};
 use crate::decision::UnixTime;
 use crate::identity::{CertificateIdentity, Identity, PrincipalKind, TokenIdentity};
@@ -143,7 +144,15 @@ impl Asking {
     }
 
     pub(super) fn ask(&self, store: &PolicyStore, identity: &Identity) -> Verdict {
-        let question = Question {
+        store.ask(self.question(), identity, self.purpose, self.now)
+    }
+
+    pub(super) fn explain(&self, store: &PolicyStore, identity: &Identity) -> Explanation {
+        store.explain_question(self.question(), identity, self.purpose, self.now)
+    }
+
+    fn question(&self) -> Question<'_> {
+        Question {
             method: self.method,
             https: false,
             host: "api.example.com",
@@ -151,8 +160,7 @@ impl Asking {
             parameters: &self.parameters,
             client: self.client.map(|client| client.parse().unwrap()),
             headers: &self.headers,
-        };
-        store.ask(question, identity, self.purpose, self.now)
+        }
     }
 }
 

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use cedargate::audit::Entry;
 use cedargate::bundle::{Bundle, Digest};
-use cedargate::decision::UnixTime;
+use cedargate::decision::{Replayer, UnixTime};
 use cedargate::host::allowed::AllowedHost;
 use cedargate::host::key_value::KeyValue;
 use cedargate::host::{Compiled, InstanceLimits, Manifest, Metrics, RecordSink, Server, ServerOptions, engine, seal};
@@ -70,9 +71,19 @@ pub fn compiled(bundle: &Bundle) -> Compiled {
     done.entry(bundle.digest()).or_insert_with(|| Compiled::new(&engine().unwrap(), &sealed(bundle)).unwrap()).clone()
 }
 
+/// The gate that a bundle is, natively. Each distinct bundle is loaded once.
+fn native(bundle: &Bundle) -> &'static cedargate::bundle::Gate {
+    static DONE: Mutex<BTreeMap<Digest, &'static cedargate::bundle::Gate>> = Mutex::new(BTreeMap::new());
+    let mut done = DONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    done.entry(bundle.digest())
+        .or_insert_with(|| Box::leak(Box::new(cedargate::bundle::Gate::load(bundle).expect("a bundle that was sealed"))))
+}
+
 /// How to start a gate of one's own.
 pub struct Setup {
     pub component: Compiled,
+    /// What is sealed in it, where that is known.
+    pub bundle: Option<Bundle>,
     pub variables: Vec<(String, String)>,
     pub now: Option<i64>,
     pub limits: InstanceLimits,
@@ -88,13 +99,14 @@ pub struct Setup {
 impl Setup {
     /// The suite's gate before anything is changed.
     pub fn new(bundle: &Bundle) -> Self {
-        Self::of(compiled(bundle))
+        Self { bundle: Some(bundle.clone()), ..Self::of(compiled(bundle)) }
     }
 
     /// The same for any component.
     pub fn of(component: Compiled) -> Self {
         Self {
             component,
+            bundle: None,
             variables: vec![],
             now: Some(NOW),
             limits: InstanceLimits::default(),
@@ -142,7 +154,8 @@ impl Setup {
             options.key_value = key_value;
         }
         let server = runtime().block_on(Server::start(options)).expect("the gate starts");
-        let records = Records::new(Source::Memory(server.records().clone()));
+        let mut records = Records::new(Source::Memory(server.records().clone()));
+        records.gate = self.bundle.as_ref().map(native);
         Gate { addr: server.address(), origin: origin.clone(), now: self.now.unwrap_or_else(clock), records, server: Some(server) }
     }
 }
@@ -161,13 +174,15 @@ enum Source {
 /// The records of a gate, indexed by decision as they are read.
 struct Records {
     source: Source,
+    /// What decided, where that is known: each record must give the same answer when it is asked again.
+    gate: Option<&'static cedargate::bundle::Gate>,
     /// How far it was read, in lines of memory or bytes of a file, and what was found.
     index: Mutex<(usize, HashMap<String, Vec<Value>>)>,
 }
 
 impl Records {
     fn new(source: Source) -> Self {
-        Self { source, index: Mutex::default() }
+        Self { source, gate: None, index: Mutex::default() }
     }
 
     /// Reads what is new and returns the records of one decision.
@@ -196,6 +211,9 @@ impl Records {
             // Under Spin other output may stand between the records.
             let Ok(record) = serde_json::from_str::<Value>(&line) else { continue };
             schema::check(&record);
+            if let Some(gate) = self.gate {
+                replays(gate, &line);
+            }
             // What became of it later, and checkpoints, are records of their own.
             if record.get("kind").is_some_and(|kind| kind != "decision") {
                 continue;
@@ -204,6 +222,15 @@ impl Records {
             by_id.entry(id).or_default().push(record);
         }
         by_id.get(id).cloned().unwrap_or_default()
+    }
+}
+
+/// Replay depends on it: what a record says was decided on leads to what it says was decided, by the same policies.
+fn replays(gate: &cedargate::bundle::Gate, line: &str) {
+    let entry = Entry::parse(line).expect("a record can be read back");
+    for replayed in Replayer::new(gate).replay(&entry) {
+        let masked = |why: &String| why.starts_with("not shown in the record: ") && !(entry.masked.is_empty() && entry.erased.is_empty());
+        assert!(replayed.is_same() || replayed.after.as_ref().is_err_and(masked), "{replayed:#?}\n{line}");
     }
 }
 

@@ -7,7 +7,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum as _};
 
 use super::output::{self, Color};
-use super::{Exit, audit, check, diagnostic, exit, reasons, revoke, seal, sign, token, up, verify_url};
+use super::{Exit, audit, check, diagnostic, exit, reasons, replay, revoke, seal, sign, token, up, verify_url};
 
 const EXAMPLES: &str = r"
 cedargate up
@@ -50,6 +50,7 @@ enum Command {
     VerifyUrl(verify_url::VerifyUrlArgs),
     Reasons(reasons::ReasonsArgs),
     Audit(audit::AuditArgs),
+    Replay(replay::ReplayArgs),
 }
 
 /// Runs the command with the process's arguments.
@@ -74,6 +75,7 @@ fn run(args: Vec<OsString>) -> Exit {
         Command::VerifyUrl(args) => verify_url::run(&args),
         Command::Reasons(args) => reasons::run(&args),
         Command::Audit(args) => audit::run(&args),
+        Command::Replay(args) => replay::run(&args),
     };
     result.unwrap_or_else(|error| diagnostic::show(&error))
 }

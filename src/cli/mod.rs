@@ -6,6 +6,7 @@
 #![expect(clippy::disallowed_methods, reason = "a shell: it reads files, arguments and the clock so that nothing else has to")]
 
 mod app;
+mod archive;
 pub mod audit;
 pub mod check;
 mod dev_keys;
@@ -18,6 +19,7 @@ mod position;
 mod private_key;
 pub mod progress;
 pub mod reasons;
+pub mod replay;
 pub mod revoke;
 pub mod seal;
 pub mod sign;

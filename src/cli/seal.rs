@@ -13,7 +13,7 @@ use super::diagnostic::Invalid;
 use super::files::{self, Folders};
 use super::output::{self, Format};
 use super::progress::Progress;
-use super::{Exit, exit};
+use super::{Exit, archive, exit};
 use crate::bundle::Bundle;
 use crate::host::{self, SealError, Sealed};
 
@@ -43,6 +43,9 @@ pub struct SealArgs {
     /// Where the sealed component goes
     #[arg(short, long, value_name = "FILE", default_value = "target/sealed/cedargate.wasm")]
     output: PathBuf,
+    /// Where policies and keys are kept by their digest, so that old records can be explained
+    #[arg(long, value_name = "DIR", default_value = archive::ARCHIVE)]
+    archive: PathBuf,
     /// How the result is written: `json` is an object of {file, policy_digest, schema_digest, policies, bytes, milliseconds}
     #[arg(long, value_enum, default_value_t, hide_possible_values = true, value_name = "human|json")]
     format: Format,
@@ -53,7 +56,7 @@ pub struct SealArgs {
 /// # Errors
 /// When a file cannot be read or written, or the base component is unfit; [`Invalid`] when policies or keys are not valid.
 pub fn run(args: SealArgs) -> miette::Result<Exit> {
-    let SealArgs { folders: Folders { policies, keys, dev }, base, output, format } = args;
+    let SealArgs { folders: Folders { policies, keys, dev }, base, output, archive, format } = args;
     let started = Instant::now();
     let progress = Progress::new(format == Format::Json);
     progress.step("reading policies and keys");
@@ -63,10 +66,12 @@ pub fn run(args: SealArgs) -> miette::Result<Exit> {
     drop(gate);
     let base = read_base(&base)?;
     progress.step("sealing");
+    let kept = archive::keep(&archive, &bundle);
     let sealed = host::seal(&base, &bundle).map_err(|error| refused(error, &policies, &keys, bundle))?;
     write_whole(&output, &sealed.component)?;
     drop(progress);
     output::stderr(&warnings);
+    archive::tell(&kept);
     let elapsed = started.elapsed();
     let Sealed { component, policy_digest, schema_digest, policies } = sealed;
     let text = match format {

@@ -12,7 +12,7 @@ use super::files::{self, Folders};
 use super::progress::Progress;
 use super::seal::{read_base, refused, write_whole};
 use super::time::{now, parse_time};
-use super::{Exit, exit, output, token};
+use super::{Exit, archive, exit, output, token};
 use crate::bundle::{Bundle, Digest, Gate};
 use crate::decision::UnixTime;
 use crate::enforce::Origin;
@@ -222,6 +222,9 @@ fn to_serve(args: &UpArgs, manifest: &Manifest, progress: &Progress) -> miette::
         token::ensure_dev_keys(keys)?;
     }
     let bundle = files::read_bundle(policies, keys, *dev)?;
+    // Records will name it, and it may be gone when they are read.
+    let archive = args.from.parent().unwrap_or(Path::new("")).join(archive::ARCHIVE);
+    archive::tell(&archive::keep(&archive, &bundle));
     let kept = args.from.parent().unwrap_or(Path::new("")).join(KEPT);
     // Without the base, what was sealed from the same policies before will do.
     let base = if args.base.exists() { Some(read_base(&args.base)?) } else { None };

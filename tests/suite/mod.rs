@@ -4,6 +4,7 @@ mod support;
 
 mod audit_chain;
 mod audit_query;
+mod audit_replay;
 mod binding;
 mod both;
 mod command;

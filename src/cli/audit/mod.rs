@@ -7,6 +7,8 @@ mod input;
 mod query;
 mod scan;
 mod verify;
+mod why;
+mod why_text;
 mod write;
 
 use clap::{Args, Subcommand};
@@ -27,6 +29,7 @@ enum Command {
     Query(query::QueryArgs),
     Export(export::ExportArgs),
     Verify(verify::VerifyArgs),
+    Why(why::WhyArgs),
 }
 
 /// Runs one of the subcommands.
@@ -38,5 +41,6 @@ pub fn run(args: &AuditArgs) -> miette::Result<Exit> {
         Command::Query(args) => query::run(args),
         Command::Export(args) => export::run(args),
         Command::Verify(args) => verify::run(args),
+        Command::Why(args) => why::run(args),
     }
 }

@@ -1,0 +1,114 @@
+//! The work: one thread reads, all others ask.
+
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use miette::miette;
+
+use super::super::audit::Input;
+use super::approvals::Approvals;
+use super::tally::{Example, Group, Place, Tally};
+use crate::audit::{Entry, SigningEntry};
+use crate::bundle::Gate;
+use crate::decision::{Replayed, Replayer};
+
+/// Lines that are handed on together.
+const BATCH: usize = 256;
+/// Batches that may wait for each thread: memory stays bounded however fast the disk is.
+const WAITING: usize = 4;
+
+type Batch = Vec<(Place, String)>;
+
+/// Asks every record of the logs.
+///
+/// # Errors
+/// When a file cannot be read.
+pub(super) fn replay(input: &Input, gate: &Gate, approvals: &Approvals, threads: usize) -> miette::Result<Tally> {
+    let replayer = Replayer::new(gate);
+    let (send, receive) = sync_channel::<Batch>(threads.saturating_mul(WAITING));
+    let receive = Mutex::new(receive);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| ask(&receive, &replayer, approvals))).collect();
+        let mut batch = Batch::with_capacity(BATCH);
+        let files = &input.files;
+        let read = input.each(|line| {
+            let file = files.iter().position(|file| file == line.file).unwrap_or_default();
+            batch.push(((file, line.number), line.text.to_owned()));
+            if batch.len() >= BATCH {
+                let full = std::mem::replace(&mut batch, Batch::with_capacity(BATCH));
+                send.send(full).map_err(|_| miette!("a thread that asks has ended"))?;
+            }
+            Ok(())
+        });
+        let sent = read.and_then(|_| send.send(batch).map_err(|_| miette!("a thread that asks has ended")));
+        drop(send);
+        let mut tally = Tally::default();
+        for worker in workers {
+            // SECURITY: an answer without the part of one thread would be a wrong one.
+            tally.merge(worker.join().map_err(|_| miette!("a thread that asks has ended"))?);
+        }
+        sent.map(|()| tally)
+    })
+}
+
+fn ask(batches: &Mutex<Receiver<Batch>>, replayer: &Replayer<'_>, approvals: &Approvals) -> Tally {
+    let mut tally = Tally::default();
+    loop {
+        let batch = match batches.lock() {
+            Ok(batches) => batches.recv(),
+            Err(poisoned) => poisoned.into_inner().recv(),
+        };
+        let Ok(batch) = batch else { return tally };
+        for (place, text) in batch {
+            match Entry::parse(&text) {
+                Ok(entry) => one(&entry, place, replayer, approvals, &mut tally),
+                Err(_) => tally.malformed = tally.malformed.saturating_add(1),
+            }
+        }
+    }
+}
+
+fn one(entry: &Entry, place: Place, replayer: &Replayer<'_>, approvals: &Approvals, tally: &mut Tally) {
+    tally.records = tally.records.saturating_add(1);
+    let answers = replayer.replay(entry);
+    if answers.is_empty() {
+        tally.not_asked = tally.not_asked.saturating_add(1);
+    }
+    for replayed in answers {
+        match (&replayed.after, replayed.flip()) {
+            (Err(why), _) => {
+                tally.unknown = tally.unknown.saturating_add(1);
+                tally.unknown_because(why.clone(), 1);
+            }
+            (Ok(_), None) if replayed.is_same() => tally.unchanged = tally.unchanged.saturating_add(1),
+            (Ok(_), None) => tally.other_reason = tally.other_reason.saturating_add(1),
+            (Ok(_), Some(flip)) => {
+                let group = Group::of(flip, &replayed);
+                let example = example(entry, &replayed, place);
+                match approvals.find(flip, &group.policies, &example) {
+                    Some(index) => {
+                        tally.meant = tally.meant.saturating_add(1);
+                        tally.approved.insert(index);
+                    }
+                    None => tally.flipped(group, 1, example),
+                }
+            }
+        }
+    }
+}
+
+fn example(entry: &Entry, replayed: &Replayed, place: Place) -> Example {
+    let item: Option<&SigningEntry> = replayed.item.and_then(|index| entry.signing.get(index));
+    let cedar = item.map_or(&entry.cedar, |item| &item.cedar).as_ref();
+    let (method, path) = match item {
+        Some(item) => (format!("sign {}", item.methods.join(",")), &item.path),
+        None => (entry.request.method.clone(), &entry.request.path),
+    };
+    Example {
+        place,
+        decision_id: entry.decision_id.clone(),
+        principal: cedar.and_then(|cedar| cedar.principal.clone()).unwrap_or_default(),
+        method,
+        path: path.clone().unwrap_or_default(),
+    }
+}

@@ -25,7 +25,10 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use cedargate::audit::{Entry, Verifier};
+use cedargate::decision::Replayer;
 use cedargate::host::{Compiled, InstanceLimits, engine};
+use cedargate::signed_url::Keyring;
 use serde_json::Value;
 use support::client::Request;
 use support::gate::{Gate, NOW, Setup, base, bundle, compiled, root};
@@ -47,6 +50,7 @@ fn main() {
     inside(&gate, &origin);
     credentials(&origin);
     links(&origin);
+    audit(&origin);
     outside(&gate, &origin);
 }
 
@@ -212,6 +216,57 @@ fn links(origin: &Origin) {
     cases.push(("sign, cedargate with Ed25519".into(), ed.addr, sign("cedargate"), 200));
     println!("\n## Signed URLs end to end, {CONNECTIONS} connections (requests per second; ratio to the no-op component, range)\n");
     compare(&cases);
+    println!();
+}
+
+/// Records: what chaining them costs, and how fast a log is verified and asked again, on one core.
+fn audit(origin: &Origin) {
+    let Some(noop) = noop(origin) else { return };
+    let keep = |request: &Request| String::from_utf8(request.bytes()).unwrap().replace("Connection: close\r\n", "").into_bytes();
+    let key = keyring(&[hmac("a1", "active", 1)]);
+    let signing = keyring(&[ed25519("a1", "active", 1)]);
+    let plain = Setup::new(&bundle()).start(origin);
+    let chained = Setup::new(&bundle()).variable("audit_keys", &key).start(origin);
+    let signed = Setup::new(&bundle()).variable("audit_keys", &signing).start(origin);
+    let first = Setup::new(&bundle()).variable("audit_keys", &key).variable("audit_mode", "before").start(origin);
+    let denied = keep(&Request::get("/api/documents/1"));
+    let allowed = keep(&Request::get("/api/documents/1").bearer(&alice().make()));
+    let cases = [
+        ("no-op component", noop.addr, keep(&Request::get("/")), 200),
+        ("denied, no key", plain.addr, denied.clone(), 401),
+        ("denied, HMAC-SHA-256", chained.addr, denied.clone(), 401),
+        ("denied, Ed25519", signed.addr, denied, 401),
+        ("allowed and proxied, HMAC-SHA-256", chained.addr, allowed.clone(), 200),
+        ("allowed and proxied, recorded first", first.addr, allowed, 200),
+    ]
+    .map(|(name, addr, bytes, status): (&str, SocketAddr, Vec<u8>, u16)| (name.to_owned(), addr, bytes, status));
+    println!("## Records, {CONNECTIONS} connections (requests per second; ratio to the no-op component, range)\n");
+    compare(&cases);
+
+    let lines = chained.lines();
+    let keys = Keyring::parse(&key).unwrap();
+    let gate = cedargate::bundle::Gate::load(&bundle()).unwrap();
+    let replayer = Replayer::new(&gate);
+    let (mut verified, mut replayed) = (vec![], vec![]);
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        let mut verifier = Verifier::new(&keys, false, vec![]);
+        for (index, line) in lines.iter().enumerate() {
+            assert!(verifier.take(line, index).is_empty(), "a chain that was not touched");
+        }
+        verified.push(lines.len() as f64 / start.elapsed().as_secs_f64());
+        let start = Instant::now();
+        let asked = lines.iter().take(20_000);
+        let count = asked.len();
+        for line in asked {
+            assert!(replayer.replay(&Entry::parse(line).unwrap()).iter().all(|replayed| replayed.is_same()));
+        }
+        replayed.push(count as f64 / start.elapsed().as_secs_f64());
+    }
+    println!("\n## Logs, one core (records per second, median of {ROUNDS}, range; {} records)\n", lines.len());
+    for (name, rates) in [("verify, HMAC-SHA-256", verified), ("replay, the sample policies", replayed)] {
+        println!("{name:42} {:8.0}   ({})", median(rates.clone()), range(&rates));
+    }
     println!();
 }
 

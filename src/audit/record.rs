@@ -4,7 +4,7 @@ use super::chain::Chain;
 use super::views::{Body, Decided};
 use super::{AuditConfig, DecisionId, Scene, Timestamp, TraceIds};
 use crate::bundle::Gate;
-use crate::decision::{Decision, Denial, Reason, UnixTime};
+use crate::decision::{Decision, Denial, Reason, Trial, UnixTime};
 use crate::identity::{Credential, Identity};
 use crate::policy::{PolicyRef, Verdict};
 use crate::request::{Facts, RawRequest};
@@ -37,6 +37,8 @@ pub struct Context<'a> {
     pub upstream: Option<Upstream>,
     /// What was changed in the gate's own state, when anything was: one line.
     pub change: Option<String>,
+    /// What policies on trial would have decided, when they were asked.
+    pub shadow: Option<Trial>,
     /// The URLs that were asked for, when any were.
     pub signing: Vec<SigningView>,
 }
@@ -174,6 +176,7 @@ mod tests {
             timing: Timing::default(),
             upstream: None,
             change: None,
+            shadow: None,
             signing: vec![],
         };
         let decision = Decision::denied(denial);

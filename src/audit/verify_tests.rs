@@ -48,6 +48,7 @@ fn log(instance: u8, count: u64, keys: &Keyring) -> Vec<String> {
             timing: Timing { identity: 1, policy: 2, total: number },
             upstream: None,
             change: None,
+            shadow: None,
             signing: vec![],
         };
         let decision = Decision::denied(Denial::new(Reason::RequestPathCharacter, "a \"quoted\" detail"));
@@ -277,6 +278,7 @@ fn one(raw: &RawRequest<'_>, number: u8, chain: &mut Chain, keys: &Keyring) -> S
         timing: Timing::default(),
         upstream: None,
         change: None,
+        shadow: None,
         signing: vec![],
     };
     let decision = Decision::denied(Reason::RequestPathCharacter.into());

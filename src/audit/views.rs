@@ -9,7 +9,7 @@ use super::config::{AuditConfig, Field};
 use super::mask::{Masker, Text};
 use super::record::{Context, Made, Record, RequestView, SigningView, Upstream};
 use super::text::{clean, clean_bytes};
-use crate::decision::Reason;
+use crate::decision::{Reason, Trial};
 use crate::identity::{CertificateIdentity, Credential, Fate, Identity, TokenIdentity};
 use crate::policy::{PolicyRef, Verdict, same};
 use crate::request::Facts;
@@ -60,6 +60,8 @@ pub(super) struct Linked<'a> {
     region: Cow<'a, str>,
     request: Request<'a>,
     schema_digest: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shadow: Option<Shadow<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     signed_url: Option<LinkView<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -190,6 +192,16 @@ struct CredentialView<'a> {
     reason: Option<&'static str>,
 }
 
+/// What policies on trial would have decided.
+#[derive(Debug, Serialize)]
+struct Shadow<'a> {
+    decision: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Cow<'a, str>>,
+    policies: Vec<Policy<'a>>,
+    reason: &'static str,
+}
+
 /// A signed URL that verified.
 #[derive(Debug, Serialize)]
 struct LinkView<'a> {
@@ -257,7 +269,7 @@ impl<'a> Body<'a> {
     /// The body of a record, masked by these rules with this key.
     pub(super) fn new(record: &'a Record<'_>, config: &'a AuditConfig, key: Option<&'a [u8; 32]>) -> Self {
         let Record { context, decided } = record;
-        let Context { time, id, trace, region, gate, build, request, purpose, status, timing, upstream, change, signing } = context;
+        let Context { time, id, trace, region, gate, build, request, purpose, status, timing, upstream, change, shadow, signing } = context;
         let Decided { allow, reason, detail, identity, credentials, verdict } = decided;
         let mut masker = Masker::new(config, key);
         let mask = &mut masker;
@@ -299,6 +311,7 @@ impl<'a> Body<'a> {
             region: clean(region),
             request: self::request(request, mask),
             schema_digest: gate.map(|gate| gate.schema_digest().to_string()),
+            shadow: shadow.as_ref().map(self::shadow),
             signed_url: identity.link().map(|identity| link(identity, mask)),
             signing: signing.iter().map(|view| self::signing(view, mask)).collect(),
             span_id: trace.span_id(),
@@ -381,6 +394,16 @@ fn policy(policy: &PolicyRef) -> Policy<'_> {
     let PolicyRef { id, reason, owner, control } = policy;
     let text = |value| Option::as_deref(value).map(clean);
     Policy { control: text(control), id: clean(id), owner: text(owner), reason: text(reason) }
+}
+
+fn shadow(trial: &Trial) -> Shadow<'_> {
+    let Trial { reason, verdict } = trial;
+    Shadow {
+        decision: if *reason == Reason::PolicyPermit { "allow" } else { "deny" },
+        errors: verdict.errors.iter().map(|error| clean(error)).collect(),
+        policies: verdict.determining.iter().map(policy).collect(),
+        reason: reason.code(),
+    }
 }
 
 fn cedar<'a>(verdict: &'a Verdict, mask: &mut Masker<'_>) -> Cedar<'a> {

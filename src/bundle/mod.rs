@@ -123,6 +123,7 @@ impl FromIterator<(String, Vec<u8>)> for Bundle {
 #[derive(Debug)]
 pub struct Gate {
     policy: PolicyStore,
+    shadow: Option<PolicyStore>,
     issuers: Issuers,
     mtls: Option<Mtls>,
     signed_urls: Option<SignedUrls>,
@@ -140,6 +141,7 @@ impl Gate {
         let mut report = Report::default();
         sizes(bundle, &mut report);
         let policy = PolicyStore::load(bundle, &mut report);
+        let shadow = PolicyStore::load_shadow(bundle, &mut report);
         let issuers = Issuers::load(bundle, &mut report);
         let mtls = Mtls::load(bundle, &mut report);
         let signed_urls = SignedUrls::load(bundle, &mut report);
@@ -149,11 +151,14 @@ impl Gate {
         }
         if let (Some(policy), Some(mtls)) = (&policy, &mtls) {
             policy.check_headers(bundle, mtls.own_fields(), &mut report);
+            if let Some(shadow) = &shadow {
+                shadow.check_headers(bundle, mtls.own_fields(), &mut report);
+            }
         }
         match (policy, issuers, audit) {
             (Some(policy), Some(issuers), Some(audit)) if report.is_empty() => {
                 let schema_digest = Digest::of(bundle.get(PolicyStore::SCHEMA).unwrap_or_default());
-                Ok(Self { policy, issuers, mtls, signed_urls, audit, policy_digest: bundle.digest(), schema_digest })
+                Ok(Self { policy, shadow, issuers, mtls, signed_urls, audit, policy_digest: bundle.digest(), schema_digest })
             }
             _ => {
                 if report.is_empty() {
@@ -168,6 +173,11 @@ impl Gate {
     /// The policy store.
     pub fn policy(&self) -> &PolicyStore {
         &self.policy
+    }
+
+    /// The policies on trial, when there are any.
+    pub fn shadow(&self) -> Option<&PolicyStore> {
+        self.shadow.as_ref()
     }
 
     /// The issuers and their keys.

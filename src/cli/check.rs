@@ -79,8 +79,9 @@ pub fn run(args: &CheckArgs) -> miette::Result<Exit> {
             }
             output::stderr(&insecure(&gate));
             output::stdout(&format!(
-                "ok: {}, {}{}, policy digest {}\n",
+                "ok: {}{}, {}{}, policy digest {}\n",
                 count(gate.policy().len(), "policy"),
+                gate.shadow().map(|shadow| format!(" and {} on trial", shadow.len())).unwrap_or_default(),
                 count(issuers, "issuer"),
                 if *dev { " (with development keys)" } else { "" },
                 gate.policy_digest()

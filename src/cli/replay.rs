@@ -11,6 +11,7 @@ use super::files::{self, Folders};
 use super::output::{self, Format};
 use super::{Exit, exit};
 use approvals::Approvals;
+pub(super) use tally::{Example, Group, Tally};
 
 const EXAMPLES: &str = r"
 cedargate replay records.jsonl --policies ../next/policies
@@ -54,8 +55,8 @@ pub fn run(args: &ReplayArgs) -> miette::Result<Exit> {
     let threads = threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
     let tally = work::replay(input, &gate, &approvals, threads)?;
     output::stdout(&match format {
-        Format::Human => tally.human(input, &gate.policy_digest().to_string()),
-        Format::Json => output::json(&tally.json(input, &gate.policy_digest().to_string()))?,
+        Format::Human => tally.human(input, &format!("against policies {}", gate.policy_digest())),
+        Format::Json => output::json(&tally.json(input, Some(&gate.policy_digest().to_string())))?,
     })?;
     for stale in approvals.unused(&tally.approved) {
         output::stderr(&format!("warning: nothing flips any more that this approves: {}\n", output::visible(&stale)));

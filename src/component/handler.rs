@@ -14,7 +14,7 @@ use super::sign::{self, Steps};
 use super::{answers, carry, keys, revocations, sealed, settings};
 use crate::audit::{Context, DecisionId, Entropy, Record, RequestView, Scene, Timestamp, Timing, TraceIds, Upstream};
 use crate::bundle::Gate;
-use crate::decision::{self, Decision, Denial, Permit, Reason, UnixTime};
+use crate::decision::{self, Decision, Denial, Permit, Reason, Trial, UnixTime};
 use crate::enforce::{Answer, Challenge, Onward, forward};
 use crate::identity::{Answers, Presented};
 use crate::limits;
@@ -75,7 +75,7 @@ pub(super) async fn handle(request: Request) -> Result<Response, ErrorCode> {
         Some(Own::Health | Own::Metadata | Own::Refused(..)) => "own",
         None => "request",
     };
-    let record = Recorder { visit: &visit, gate, trace: &trace, region, facts: &facts, purpose: about };
+    let mut record = Recorder { visit: &visit, gate, trace: &trace, region, facts: &facts, purpose: about, shadow: None };
     let purpose = match own {
         None => Purpose::Request,
         Some(Own::Revocations) => Purpose::Revoke,
@@ -106,6 +106,9 @@ pub(super) async fn handle(request: Request) -> Result<Response, ErrorCode> {
     let mut decision = decision::authorize(gate, &facts, identified, purpose, now);
     let decided = monotonic_clock::now();
     let timing = Timing { identity: micros(started, known), policy: micros(known, decided), total: 0 };
+    if settings.on_trial() {
+        record.shadow = decision::on_trial(gate, &facts, &decision, purpose, now);
+    }
     let challenge = Challenge { gate, facts: &facts, deployment: &settings.deployment, now };
 
     // The permit leaves the decision here; what stays behind is only what the record needs.
@@ -235,6 +238,7 @@ fn refuse(visit: &Visit, gate: Option<&Gate>, region: &str, raw: &RawRequest<'_>
         timing: Timing { total: micros(visit.began, monotonic_clock::now()), ..Timing::default() },
         upstream: None,
         change: None,
+        shadow: None,
         signing: vec![],
     };
     write(&Record::new(context, &decision));
@@ -283,6 +287,8 @@ pub(super) struct Recorder<'a> {
     region: &'a str,
     pub(super) facts: &'a Facts,
     purpose: &'static str,
+    /// What policies on trial would have decided.
+    shadow: Option<Trial>,
 }
 
 impl<'a> Recorder<'a> {
@@ -310,6 +316,7 @@ impl<'a> Recorder<'a> {
             timing: Timing { total: micros(self.visit.began, monotonic_clock::now()), ..timing },
             upstream,
             change: None,
+            shadow: self.shadow.clone(),
             signing: vec![],
         }
     }

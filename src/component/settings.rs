@@ -7,6 +7,7 @@ use std::thread::LocalKey;
 
 use spin_sdk::variables::{self, Error};
 use spin_sdk::wasip3::clocks::monotonic_clock;
+use spin_sdk::wasip3::random::random;
 
 use crate::enforce::{Destination, Origin};
 use crate::identity::{Deployment, PublicUrl, Secret};
@@ -29,10 +30,25 @@ pub(super) struct Settings {
     pub(super) deployment: Deployment,
     /// Whether a request is recorded before it is let through.
     pub(super) record_first: bool,
+    /// Of how many requests in a hundred policies on trial are asked.
+    shadow_sample: u64,
     /// The label of the key-value store; `None` when the deployment has none.
     pub(super) store: Option<String>,
     /// How long what the store said of a revocation is believed, in nanoseconds.
     pub(super) revocation_lifetime: u64,
+}
+
+impl Settings {
+    /// Whether policies on trial are asked about this request.
+    pub(super) fn on_trial(&self) -> bool {
+        // 16 bits: no share is off by more than a thousandth.
+        let draw = || random::get_random_bytes(2).into_iter().fold(0_u64, |sum, byte| sum << 8 | u64::from(byte));
+        match self.shadow_sample {
+            0 => false,
+            100.. => true,
+            share => draw().checked_rem(100).is_some_and(|draw| draw < share),
+        }
+    }
 }
 
 /// Timeouts of the exchange with the origin, in nanoseconds.
@@ -124,6 +140,10 @@ async fn read() -> Result<Settings, String> {
         Some("before") => true,
         Some(_) => return Err("variable `audit_mode` must be `after` or `before`".to_owned()),
     };
+    let shadow_sample = number("shadow_sample", 100).await?;
+    if shadow_sample > 100 {
+        return Err("variable `shadow_sample` must be from 0 to 100".to_owned());
+    }
     let store = get("key_value_store").await?;
     // 0 asks the store each time.
     let revocation_lifetime = number("revocation_cache_ms", 1_000).await?;
@@ -131,7 +151,17 @@ async fn read() -> Result<Settings, String> {
         return Err(format!("variable `revocation_cache_ms` must be at most {}", limits::REVOCATION_CACHE_MS));
     }
     let revocation_lifetime = revocation_lifetime.saturating_mul(1_000_000);
-    Ok(Settings { destination, region, proxies: Proxies { trusted_hops }, timeouts, deployment, record_first, store, revocation_lifetime })
+    Ok(Settings {
+        destination,
+        region,
+        proxies: Proxies { trusted_hops },
+        timeouts,
+        deployment,
+        record_first,
+        shadow_sample,
+        store,
+        revocation_lifetime,
+    })
 }
 
 /// The secrets that are set, in order.

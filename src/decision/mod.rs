@@ -10,6 +10,7 @@ mod replay;
 #[cfg(test)]
 mod replay_tests;
 mod signing;
+mod trial;
 
 use std::fmt;
 
@@ -23,6 +24,7 @@ pub use permit::Permit;
 pub use reason::Reason;
 pub use replay::{Answer, Flip, Replayed, Replayer};
 pub use signing::{SigningDecision, SigningDecisions, SigningPermit, authorize_signing};
+pub use trial::{Trial, on_trial};
 
 /// A point in time: seconds since 1970-01-01T00:00:00Z, UTC, without leap seconds (RFC 7519 `NumericDate`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

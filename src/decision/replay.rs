@@ -22,6 +22,21 @@ pub struct Answer {
     pub failed: bool,
 }
 
+impl Answer {
+    /// What a record says. What policies allowed may have been denied for another reason since; that was not theirs.
+    pub fn recorded(reason: &str, policies: &[PolicyEntry], errors: &[String]) -> Self {
+        let theirs = reason.starts_with("policy.") && reason != Reason::PolicyPermit.code();
+        let mut ids: Vec<String> = policies.iter().map(|policy| policy.id.clone()).collect();
+        ids.sort();
+        Self {
+            allow: !theirs,
+            reason: if theirs { reason.to_owned() } else { Reason::PolicyPermit.code().to_owned() },
+            policies: ids,
+            failed: reason == Reason::PolicyError.code() || !errors.is_empty(),
+        }
+    }
+}
+
 /// One question of a record, and what is answered now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replayed {
@@ -103,7 +118,7 @@ impl<'g> Replayer<'g> {
         if entry.cedar.is_none() {
             return vec![];
         }
-        let before = Answer { failed: !entry.errors.is_empty(), ..recorded(&entry.reason, &entry.policies) };
+        let before = Answer::recorded(&entry.reason, &entry.policies, &entry.errors);
         vec![Replayed { item: None, before, after: self.request(entry, purpose) }]
     }
 
@@ -121,7 +136,7 @@ impl<'g> Replayer<'g> {
 
     fn signing(&self, entry: &Entry, index: usize) -> Replayed {
         let item = entry.signing.get(index);
-        let before = item.map_or_else(|| recorded("", &[]), |item| recorded(&item.reason, &item.policies));
+        let before = item.map_or_else(|| Answer::recorded("", &[], &[]), |item| Answer::recorded(&item.reason, &item.policies, &[]));
         let after = || {
             let item = item.ok_or("there is no such URL in the record")?;
             self.known(entry, "request.path")?;
@@ -178,19 +193,6 @@ impl<'g> Replayer<'g> {
             _ => return true,
         };
         self.reads.attribute(attribute)
-    }
-}
-
-/// What a record says. What policies allowed may have been denied for another reason since; that was not theirs.
-fn recorded(reason: &str, policies: &[PolicyEntry]) -> Answer {
-    let theirs = reason.starts_with("policy.") && reason != Reason::PolicyPermit.code();
-    let mut ids: Vec<String> = policies.iter().map(|policy| policy.id.clone()).collect();
-    ids.sort();
-    Answer {
-        allow: !theirs,
-        reason: if theirs { reason.to_owned() } else { Reason::PolicyPermit.code().to_owned() },
-        policies: ids,
-        failed: reason == Reason::PolicyError.code(),
     }
 }
 

@@ -146,6 +146,7 @@ fn the_projects_own_manifest_is_served() {
             "origin_first_byte_timeout_ms",
             "public_url",
             "revocation_cache_ms",
+            "shadow_sample",
             "signed_url_credentials",
             "signed_url_keys",
             "trusted_hops",

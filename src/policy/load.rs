@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cedar_policy::{ActionConstraint, Effect, EntityUid, PolicySet, PolicySetError};
 
 use super::store::{Question, SigningPolicies};
-use super::{PolicyStore, Purpose, context, diagnose, lints, names, policies, routes_file, schema, statics};
+use super::{PolicyStore, Purpose, context, diagnose, lints, names, policies, routes_file, schema, shadow, statics};
 use crate::bundle::{Bundle, Problem, Report, nearest};
 use crate::identity::{Identity, PrincipalKind};
 use crate::request::Method;
@@ -82,7 +82,7 @@ fn signing(policies: &policies::Policies, actions: &BTreeMap<String, schema::Act
 
 fn unknown_files(bundle: &Bundle, report: &mut Report) {
     let known = [PolicyStore::SCHEMA, statics::FILE, routes_file::FILE, crate::audit::CONFIG_FILE];
-    for (file, _) in bundle.iter().filter(|(file, _)| file.starts_with("policies/")) {
+    for (file, _) in bundle.iter().filter(|(file, _)| file.starts_with("policies/") && !shadow::is_shadow(file)) {
         if known.contains(&file) || file.ends_with(".cedar") {
             continue;
         }

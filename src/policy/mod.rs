@@ -16,6 +16,7 @@ mod reads;
 mod routes;
 mod routes_file;
 mod schema;
+mod shadow;
 mod statics;
 mod step_up;
 mod store;

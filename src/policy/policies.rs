@@ -9,7 +9,7 @@ use cedar_policy::{EntityUid, Policy, PolicyId, PolicySet, Schema, ValidationMod
 use super::diagnose::{self, Once, find};
 use super::routes::unreachable_segment;
 use super::step_up::{self, StepUp};
-use super::{PolicyRef, json};
+use super::{PolicyRef, json, shadow};
 use crate::bundle::{Bundle, Problem, Report, nearest};
 use crate::limits;
 
@@ -48,7 +48,8 @@ pub(super) fn load(bundle: &Bundle, schema: Option<&Schema>, report: &mut Report
     };
     let mut reader = Reader { policies: &mut policies, report };
     let mut readable = true;
-    for (file, _) in bundle.iter().filter(|(file, _)| file.starts_with("policies/") && file.ends_with(".cedar")) {
+    let theirs = |file: &str| file.starts_with("policies/") && file.ends_with(".cedar") && !shadow::is_shadow(file);
+    for (file, _) in bundle.iter().filter(|(file, _)| theirs(file)) {
         readable &= reader.file(bundle, file).is_some();
     }
     if readable && reader.policies.places.is_empty() {

@@ -12,7 +12,7 @@ use super::routes::{Route, Routes};
 use super::schema::Action;
 use super::statics::Statics;
 use super::step_up::StepUp;
-use super::{PolicyRef, Purpose, Reads, Verdict, load, routes_file};
+use super::{PolicyRef, Purpose, Reads, Verdict, load, routes_file, shadow};
 use crate::bundle::{Bundle, Report};
 use crate::decision::UnixTime;
 use crate::identity::Identity;
@@ -78,6 +78,11 @@ impl PolicyStore {
     /// Loads `policies/` of a bundle. Every problem goes into the report; with one, there is no store.
     pub fn load(bundle: &Bundle, report: &mut Report) -> Option<Self> {
         load::load(bundle, report)
+    }
+
+    /// Loads the policies on trial of a bundle, `policies/shadow/`. None when there are none, and when a problem was reported.
+    pub fn load_shadow(bundle: &Bundle, report: &mut Report) -> Option<Self> {
+        shadow::load(bundle, report)
     }
 
     /// Holds the headers policies may read against fields that hold a client certificate or a terminator's secret.

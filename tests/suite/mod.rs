@@ -27,6 +27,7 @@ mod records;
 mod revocation;
 mod rotation;
 mod sealing;
+mod shadow;
 mod signed_services;
 mod signed_urls;
 mod signing;

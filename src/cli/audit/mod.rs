@@ -6,6 +6,7 @@ mod filter;
 mod input;
 mod query;
 mod scan;
+mod shadow;
 mod verify;
 mod why;
 mod why_text;
@@ -30,6 +31,7 @@ enum Command {
     Export(export::ExportArgs),
     Verify(verify::VerifyArgs),
     Why(why::WhyArgs),
+    Shadow(shadow::ShadowArgs),
 }
 
 /// Runs one of the subcommands.
@@ -42,5 +44,6 @@ pub fn run(args: &AuditArgs) -> miette::Result<Exit> {
         Command::Export(args) => export::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Why(args) => why::run(args),
+        Command::Shadow(args) => shadow::run(args),
     }
 }

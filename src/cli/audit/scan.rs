@@ -85,7 +85,7 @@ pub(super) fn matching(
 }
 
 /// Says what is wrong with a line.
-fn malformed(tally: &mut Tally, line: Line<'_>, error: &str) {
+pub(super) fn malformed(tally: &mut Tally, line: Line<'_>, error: &str) {
     tally.malformed = tally.malformed.saturating_add(1);
     if tally.malformed <= TOLD {
         warn(line, error);

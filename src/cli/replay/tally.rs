@@ -7,39 +7,59 @@ use serde_json::{Value, json};
 use super::super::audit::Input;
 use super::super::diagnostic::count;
 use super::super::output::visible;
+use crate::audit::{Entry, SigningEntry};
 use crate::decision::{Flip, Replayed};
 
 /// A file, by its number, and a line of it.
-pub(super) type Place = (usize, u64);
+pub(in crate::cli) type Place = (usize, u64);
 
 /// Most different reasons for which answers cannot be told that are listed.
 const REASONS: usize = 20;
 
 /// One decision that stands for its group.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Example {
-    pub(super) place: Place,
-    pub(super) decision_id: String,
-    pub(super) principal: String,
-    pub(super) method: String,
-    pub(super) path: String,
+pub(in crate::cli) struct Example {
+    pub(in crate::cli) place: Place,
+    pub(in crate::cli) decision_id: String,
+    pub(in crate::cli) principal: String,
+    pub(in crate::cli) method: String,
+    pub(in crate::cli) path: String,
+}
+
+impl Example {
+    /// What a record tells of a question.
+    pub(in crate::cli) fn of(entry: &Entry, replayed: &Replayed, place: Place) -> Self {
+        let item: Option<&SigningEntry> = replayed.item.and_then(|index| entry.signing.get(index));
+        let cedar = item.map_or(&entry.cedar, |item| &item.cedar).as_ref();
+        let (method, path) = match item {
+            Some(item) => (format!("sign {}", item.methods.join(",")), &item.path),
+            None => (entry.request.method.clone(), &entry.request.path),
+        };
+        Self {
+            place,
+            decision_id: entry.decision_id.clone(),
+            principal: cedar.and_then(|cedar| cedar.principal.clone()).unwrap_or_default(),
+            method,
+            path: path.clone().unwrap_or_default(),
+        }
+    }
 }
 
 /// What decisions of a group have in common.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Group {
-    pub(super) flip: Flip,
+pub(in crate::cli) struct Group {
+    pub(in crate::cli) flip: Flip,
     /// The reason code of the new answer.
-    pub(super) reason: String,
+    pub(in crate::cli) reason: String,
     /// The policies that determine it; where none does, those that determined the old one.
-    pub(super) policies: Vec<String>,
+    pub(in crate::cli) policies: Vec<String>,
     /// Whether they determined the old one.
-    pub(super) formerly: bool,
+    pub(in crate::cli) formerly: bool,
 }
 
 impl Group {
     /// The group of a flip.
-    pub(super) fn of(flip: Flip, replayed: &Replayed) -> Self {
+    pub(in crate::cli) fn of(flip: Flip, replayed: &Replayed) -> Self {
         let (reason, policies) = match &replayed.after {
             Ok(after) => (after.reason.clone(), after.policies.clone()),
             // Never: what cannot be told is no flip.
@@ -52,28 +72,28 @@ impl Group {
 
 /// What was found.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
-    pub(super) records: u64,
+pub(in crate::cli) struct Tally {
+    pub(in crate::cli) records: u64,
     /// Records of which no policy was asked.
-    pub(super) not_asked: u64,
+    pub(in crate::cli) not_asked: u64,
     /// Answers that are the same for the same reason by the same policies.
-    pub(super) unchanged: u64,
+    pub(in crate::cli) unchanged: u64,
     /// Answers that are the same by other policies or for another reason.
-    pub(super) other_reason: u64,
+    pub(in crate::cli) other_reason: u64,
     /// Answers that cannot be told, and why.
-    pub(super) unknown: u64,
-    pub(super) why: BTreeMap<String, u64>,
-    pub(super) malformed: u64,
+    pub(in crate::cli) unknown: u64,
+    pub(in crate::cli) why: BTreeMap<String, u64>,
+    pub(in crate::cli) malformed: u64,
     /// Flips that are approved, and by which approvals.
-    pub(super) meant: u64,
-    pub(super) approved: BTreeSet<usize>,
+    pub(in crate::cli) meant: u64,
+    pub(in crate::cli) approved: BTreeSet<usize>,
     /// The others.
-    pub(super) groups: BTreeMap<Group, (u64, Example)>,
+    pub(in crate::cli) groups: BTreeMap<Group, (u64, Example)>,
 }
 
 impl Tally {
     /// Adds what another thread found. Of two examples the first in the logs stays, however the work was shared.
-    pub(super) fn merge(&mut self, other: Self) {
+    pub(in crate::cli) fn merge(&mut self, other: Self) {
         let Self { records, not_asked, unchanged, other_reason, unknown, why, malformed, meant, approved, groups } = other;
         for (to, from) in [
             (&mut self.records, records),
@@ -96,14 +116,14 @@ impl Tally {
     }
 
     /// Counts answers that cannot be told.
-    pub(super) fn unknown_because(&mut self, why: String, number: u64) {
+    pub(in crate::cli) fn unknown_because(&mut self, why: String, number: u64) {
         let room = self.why.len() < REASONS || self.why.contains_key(&why);
         let entry = self.why.entry(if room { why } else { "other reasons".to_owned() }).or_default();
         *entry = entry.saturating_add(number);
     }
 
     /// Counts flips of a group.
-    pub(super) fn flipped(&mut self, group: Group, number: u64, example: Example) {
+    pub(in crate::cli) fn flipped(&mut self, group: Group, number: u64, example: Example) {
         let (sum, first) = self.groups.entry(group).or_insert_with(|| (0, example.clone()));
         *sum = sum.saturating_add(number);
         if example.place < first.place {
@@ -115,7 +135,7 @@ impl Tally {
         self.groups.iter().filter(|(group, _)| group.flip == flip).fold(0, |sum: u64, (_, (number, _))| sum.saturating_add(*number))
     }
 
-    pub(super) fn json(&self, input: &Input, digest: &str) -> Value {
+    pub(in crate::cli) fn json(&self, input: &Input, digest: Option<&str>) -> Value {
         let groups: Vec<Value> = self
             .groups
             .iter()
@@ -142,8 +162,8 @@ impl Tally {
         })
     }
 
-    pub(super) fn human(&self, input: &Input, digest: &str) -> String {
-        let mut text = format!("{} against policies {digest}\n", of(self.records, "record"));
+    pub(in crate::cli) fn human(&self, input: &Input, asked: &str) -> String {
+        let mut text = format!("{} {asked}\n", of(self.records, "record"));
         let mut row = |number: u64, what: &str| {
             if number > 0 {
                 text.push_str(&format!("  {number:>9}  {what}\n"));

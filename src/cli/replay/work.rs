@@ -8,9 +8,9 @@ use miette::miette;
 use super::super::audit::Input;
 use super::approvals::Approvals;
 use super::tally::{Example, Group, Place, Tally};
-use crate::audit::{Entry, SigningEntry};
+use crate::audit::Entry;
 use crate::bundle::Gate;
-use crate::decision::{Replayed, Replayer};
+use crate::decision::Replayer;
 
 /// Lines that are handed on together.
 const BATCH: usize = 256;
@@ -84,7 +84,7 @@ fn one(entry: &Entry, place: Place, replayer: &Replayer<'_>, approvals: &Approva
             (Ok(_), None) => tally.other_reason = tally.other_reason.saturating_add(1),
             (Ok(_), Some(flip)) => {
                 let group = Group::of(flip, &replayed);
-                let example = example(entry, &replayed, place);
+                let example = Example::of(entry, &replayed, place);
                 match approvals.find(flip, &group.policies, &example) {
                     Some(index) => {
                         tally.meant = tally.meant.saturating_add(1);
@@ -94,21 +94,5 @@ fn one(entry: &Entry, place: Place, replayer: &Replayer<'_>, approvals: &Approva
                 }
             }
         }
-    }
-}
-
-fn example(entry: &Entry, replayed: &Replayed, place: Place) -> Example {
-    let item: Option<&SigningEntry> = replayed.item.and_then(|index| entry.signing.get(index));
-    let cedar = item.map_or(&entry.cedar, |item| &item.cedar).as_ref();
-    let (method, path) = match item {
-        Some(item) => (format!("sign {}", item.methods.join(",")), &item.path),
-        None => (entry.request.method.clone(), &entry.request.path),
-    };
-    Example {
-        place,
-        decision_id: entry.decision_id.clone(),
-        principal: cedar.and_then(|cedar| cedar.principal.clone()).unwrap_or_default(),
-        method,
-        path: path.clone().unwrap_or_default(),
     }
 }

@@ -17,6 +17,10 @@ use crate::request::Facts;
 pub struct Explanation {
     /// The answer.
     pub verdict: Verdict,
+    /// The context of the request, in Cedar's JSON.
+    pub context: Value,
+    /// The entities it was answered with, other than actions, in Cedar's JSON.
+    pub entities: Vec<Value>,
     /// Every policy, in the order of their ids. Empty when the schema rules the question out, or it cannot be asked.
     pub policies: Vec<Explained>,
 }
@@ -88,13 +92,18 @@ impl PolicyStore {
         let verdict = self.ask(question, identity, purpose, now);
         let Named { name, paths, typed, asked, .. } = self.name(question, identity, purpose);
         let prepared = paths.and_then(|paths| self.prepare(&asked, name, purpose, question, &paths, typed, identity, now));
-        let mut policies = Vec::new();
+        let (mut policies, mut context, mut known) = (Vec::new(), Value::Null, Vec::new());
         if let Ok(Some((request, entities))) = prepared {
             let asking = Asking { store: self, request: &request, entities: &entities };
+            // What cannot be written is not shown; it was asked all the same.
+            context = request.context().and_then(|context| context.to_json_value().ok()).map(ordered).unwrap_or_default();
+            let shown = entities.iter().filter(|entity| entity.uid().type_name().basename() != "Action");
+            known = shown.filter_map(|entity| entity.to_json_value().ok()).map(ordered).collect();
+            known.sort_by_key(|entity: &Value| entity.get("uid").map(Value::to_string));
             policies = self.set.policies().map(|policy| asking.explain(policy)).collect();
         }
         policies.sort_by(|a: &Explained, b: &Explained| a.id.cmp(&b.id));
-        Explanation { verdict, policies }
+        Explanation { verdict, context, entities: known, policies }
     }
 }
 
@@ -165,6 +174,19 @@ impl Asking<'_> {
             return Met::Failed(error.inner().to_string());
         }
         if response.decision() == Decision::Allow { Met::Yes } else { Met::No }
+    }
+}
+
+/// The same with every array in order: in Cedar's JSON they are sets, and come as they please.
+fn ordered(value: Value) -> Value {
+    match value {
+        Value::Array(values) => {
+            let mut values: Vec<Value> = values.into_iter().map(ordered).collect();
+            values.sort_by_cached_key(Value::to_string);
+            Value::Array(values)
+        }
+        Value::Object(members) => Value::Object(members.into_iter().map(|(name, value)| (name, ordered(value))).collect()),
+        other => other,
     }
 }
 

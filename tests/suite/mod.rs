@@ -2,6 +2,7 @@
 
 mod support;
 
+mod attempt;
 mod audit_chain;
 mod audit_query;
 mod audit_replay;

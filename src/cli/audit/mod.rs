@@ -15,6 +15,8 @@ mod write;
 use clap::{Args, Subcommand};
 
 pub use input::{Input, Line};
+pub(super) use scan::one_line;
+pub(super) use why_text::Told;
 
 use super::Exit;
 

@@ -6,6 +6,7 @@ mod attempt;
 mod audit_chain;
 mod audit_query;
 mod audit_replay;
+mod audit_sinks;
 mod binding;
 mod both;
 mod command;

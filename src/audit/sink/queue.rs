@@ -210,6 +210,8 @@ fn settle(item: &Item, delivered: bool) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::decision::UnixTime;
 
@@ -348,5 +350,73 @@ mod tests {
         queue.delivered(1);
         queue.gave_up(1, None, Why::Refused);
         assert_eq!(told(), [Some(true), Some(false), None, Some(false)]);
+    }
+
+    /// What can happen to a queue: records come; the first ones go, or are lost.
+    #[derive(Debug, Clone, Copy)]
+    enum Step {
+        Records(u64),
+        Delivered(usize),
+        Lost(usize),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step =
+            prop_oneof![(1_u64..12).prop_map(Step::Records), (1_usize..8).prop_map(Step::Delivered), (1_usize..8).prop_map(Step::Lost),];
+        proptest::collection::vec(step, 1..200)
+    }
+
+    proptest! {
+        #[test]
+        fn every_record_arrives_or_is_told_as_lost(steps in steps(), room in 1_usize..20) {
+            let mut queue = queue(room);
+            let (mut seq, mut delivered, mut told) = (0, vec![], vec![]);
+            // What the shell does: losses are told before the next record, and after each batch.
+            let tell = |queue: &mut Queue, seq: &mut u64| {
+                for lost in queue.tell() {
+                    queue.offer(Item { own: true, tells: Some(lost), ..item(*seq) });
+                    *seq += 1;
+                }
+            };
+            let deliver = |queue: &mut Queue, count, delivered: &mut Vec<u64>, told: &mut Vec<Lost>| {
+                let batch: Vec<(u64, Option<Lost>)> =
+                    queue.batch(Bounds { records: count, ..ALL }).map(|item| (item.seq, item.tells)).collect();
+                delivered.extend(batch.iter().map(|(seq, _)| seq));
+                told.extend(batch.iter().filter_map(|(_, tells)| *tells));
+                queue.delivered(batch.len());
+            };
+            for step in steps {
+                match step {
+                    Step::Records(count) => for _ in 0..count {
+                        tell(&mut queue, &mut seq);
+                        queue.offer(item(seq));
+                        seq += 1;
+                    },
+                    Step::Delivered(count) => deliver(&mut queue, count, &mut delivered, &mut told),
+                    Step::Lost(count) => {
+                        let count = queue.batch(Bounds { records: count, ..ALL }).count();
+                        queue.gave_up(count, None, Why::Unavailable);
+                    }
+                }
+                prop_assert!(queue.items.len() <= room && queue.lost.len() <= limits::SINK_LOSSES);
+                prop_assert_eq!(queue.bytes, queue.items.iter().map(|item| item.line.len()).sum::<usize>());
+                tell(&mut queue, &mut seq);
+            }
+            // Then all is well again for as long as it takes.
+            for _ in 0..1000 {
+                deliver(&mut queue, 100, &mut delivered, &mut told);
+                tell(&mut queue, &mut seq);
+            }
+            prop_assert!(delivered.is_sorted());
+            let untold = std::mem::take(&mut queue.lost);
+            // With room for a single record there never is any for one that tells.
+            prop_assert!(room <= 17 || untold.is_empty());
+            let known = |seq: &u64| {
+                delivered.contains(seq) || told.iter().chain(&untold).any(|lost| (lost.first..=lost.last).contains(seq))
+            };
+            prop_assert!((0..seq).all(|seq| known(&seq)));
+            let lost: u64 = told.iter().chain(&untold).map(|lost| lost.count).sum();
+            prop_assert_eq!(delivered.len() as u64 + lost, seq);
+        }
     }
 }

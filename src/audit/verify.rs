@@ -279,9 +279,14 @@ impl<'k, P: Copy + Ord> Verifier<'k, P> {
         (!follows).then(|| (Fault::Foreign, "it names another record before it than the one that stands there".to_owned()))
     }
 
-    /// What is missing, where every chain ends, and what was read.
-    pub fn finish(self) -> (Vec<Finding<P>>, Vec<Anchor>, Verified) {
-        let Self { chains, anchors, tally, .. } = self;
+    /// What was read so far.
+    pub fn read(&self) -> Verified {
+        self.tally
+    }
+
+    /// What is missing so far: of a log that still grows it may yet come.
+    pub fn missing(&self) -> Vec<Finding<P>> {
+        let Self { chains, anchors, .. } = self;
         let missing = |instance: &str, records, place, message: &str| Finding {
             fault: Fault::Missing,
             place,
@@ -291,7 +296,7 @@ impl<'k, P: Copy + Ord> Verifier<'k, P> {
             message: message.to_owned(),
         };
         let mut findings = Vec::new();
-        for (instance, chain) in &chains {
+        for (instance, chain) in chains {
             for (first, (last, place)) in &chain.gaps {
                 let message = if *first == 0 { "the chain does not begin here" } else { "the chain has a gap here" };
                 let message = format!("{message}{}", chain.told_of(*first, *last));
@@ -310,10 +315,16 @@ impl<'k, P: Copy + Ord> Verifier<'k, P> {
             findings.push(missing(&anchor.instance, records, chain.map(|chain| chain.place), message));
         }
         findings.sort_by(|a, b| (a.place, &a.instance, a.records).cmp(&(b.place, &b.instance, b.records)));
+        findings
+    }
+
+    /// What is missing, where every chain ends, and what was read.
+    pub fn finish(self) -> (Vec<Finding<P>>, Vec<Anchor>, Verified) {
+        let findings = self.missing();
         let end = |(instance, chain): (String, Chain<P>)| {
             let mac = chain.last?.into();
             Some(Anchor { instance, seq: chain.next.saturating_sub(1), mac })
         };
-        (findings, chains.into_iter().filter_map(end).collect(), tally)
+        (findings, self.chains.into_iter().filter_map(end).collect(), self.tally)
     }
 }

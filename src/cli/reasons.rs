@@ -106,7 +106,7 @@ fn row(reason: Reason) -> Row {
 }
 
 /// What the caller and what the operator should do. By group, and closer where the group's advice would mislead.
-fn advice(reason: Reason) -> (&'static str, &'static str) {
+pub(super) fn advice(reason: Reason) -> (&'static str, &'static str) {
     const NOTHING: &str = "nothing";
     const NEW_TOKEN: &str = "get a new token and try again";
     match reason.code() {

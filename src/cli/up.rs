@@ -284,7 +284,7 @@ fn greet(args: &UpArgs, server: &Server, told: &str, origin: &str, demo: bool) -
 }
 
 /// SIGINT and SIGTERM, caught from the moment this is made.
-struct Signals {
+pub(super) struct Signals {
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
     #[cfg(unix)]
@@ -293,14 +293,14 @@ struct Signals {
 
 impl Signals {
     #[cfg(unix)]
-    fn catch() -> miette::Result<Self> {
+    pub(super) fn catch() -> miette::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         let interrupt = signal(SignalKind::interrupt()).into_diagnostic()?;
         Ok(Self { interrupt, terminate: signal(SignalKind::terminate()).into_diagnostic()? })
     }
 
     #[cfg(unix)]
-    async fn next(&mut self) -> miette::Result<()> {
+    pub(super) async fn next(&mut self) -> miette::Result<()> {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
@@ -309,12 +309,12 @@ impl Signals {
     }
 
     #[cfg(not(unix))]
-    fn catch() -> miette::Result<Self> {
+    pub(super) fn catch() -> miette::Result<Self> {
         Ok(Self {})
     }
 
     #[cfg(not(unix))]
-    async fn next(&mut self) -> miette::Result<()> {
+    pub(super) async fn next(&mut self) -> miette::Result<()> {
         tokio::signal::ctrl_c().await.into_diagnostic()
     }
 }

@@ -7,6 +7,7 @@ mod audit_chain;
 mod audit_query;
 mod audit_replay;
 mod audit_sinks;
+mod audit_serve;
 mod binding;
 mod both;
 mod command;

@@ -6,6 +6,7 @@ mod filter;
 mod input;
 mod query;
 mod scan;
+mod serve;
 mod shadow;
 mod verify;
 mod why;
@@ -34,6 +35,7 @@ enum Command {
     Verify(verify::VerifyArgs),
     Why(why::WhyArgs),
     Shadow(shadow::ShadowArgs),
+    Serve(serve::ServeArgs),
 }
 
 /// Runs one of the subcommands.
@@ -47,5 +49,6 @@ pub fn run(args: &AuditArgs) -> miette::Result<Exit> {
         Command::Verify(args) => verify::run(args),
         Command::Why(args) => why::run(args),
         Command::Shadow(args) => shadow::run(args),
+        Command::Serve(args) => serve::run(args),
     }
 }

@@ -398,3 +398,40 @@ fn what_cannot_be_served_is_said() {
     assert!(said.contains(&format!("cannot listen on 127.0.0.1:{port}")), "{said}");
     assert_eq!(std::fs::read_dir(logs.path("tmp")).unwrap().count(), 1, "the one that runs");
 }
+
+#[test]
+fn the_page_shows_options_and_metrics_that_exist() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/console.md")).unwrap();
+    let logs = Logs::new(&Chain::new(8).line(json!({})));
+    let help = ended(logs.command(&["--help"])).ok();
+    let commands: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("    ")?.split_once("cedargate audit serve ")).collect();
+    assert!(commands.len() >= 4, "{commands:?}");
+    for (_, rest) in commands {
+        for option in rest.split_whitespace().filter(|word| word.starts_with("--")) {
+            assert!(help.contains(&format!("{option} ")) || help.contains(&format!("{option}\n")), "{option}");
+        }
+    }
+    let console = logs.serve(&["--keyring", "keys.json"]);
+    let metrics = text(&get(&console, "/metrics"));
+    for name in metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {
+        assert!(page.contains(&format!("`{name}`")), "{name}");
+    }
+    // The filters, with a value of each.
+    let (_, filters) = page.split_once("## Filters").unwrap();
+    let rows = filters.lines().skip_while(|line| !line.starts_with("|---")).skip(1).take_while(|line| line.starts_with('|'));
+    let mut seen = 0;
+    for name in rows.flat_map(|row| row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2)) {
+        let value = match name {
+            "last" => "1h",
+            "since" | "until" => "2h",
+            "decision" => "deny",
+            "status" => "4xx",
+            "path" => "/",
+            "kind" | "fault" => "any",
+            _ => "x",
+        };
+        assert_eq!(get(&console, &format!("/api/records?{name}={value}")).status, 200, "{name}");
+        seen += 1;
+    }
+    assert_eq!(seen, 18);
+}

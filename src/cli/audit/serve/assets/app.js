@@ -17,6 +17,7 @@ let status = null;
 let seen = -1;
 let page = null;
 let pending = null;
+let wrong = "";
 
 function field(name, label, attributes = {}) {
   const now = filters().getAll(name);
@@ -95,12 +96,14 @@ function drawStatus() {
   const names = [...new Set(status.sources)];
   const logs = names.length > 3 ? `${names.slice(0, 2).join(", ")} and ${names.length - 2} more` : names.join(", ");
   $("log").replaceChildren(value(logs), ` · ${counted(status.records, "record")}`,
-    status.newest === null ? "" : ` · newest ${time(status.newest, false)} UTC`, notes.map((note) => el("span", { class: "note" }, note)));
-  say(status.problems.length ? status.problems.join("; ") : "");
+    status.newest === null ? "" : ` · newest ${time(status.newest, false)} UTC`, ...notes.map((note) => el("span", { class: "note" }, note)));
+  say();
 }
 
-function say(text) {
-  $("told").textContent = shown(text);
+/** Says what went wrong: with the logs, and with this page. */
+function say() {
+  const text = [...(status?.problems ?? []), wrong].filter(Boolean).join("; ");
+  if ($("told").textContent !== shown(text)) $("told").textContent = shown(text);
   $("told").hidden = !text;
 }
 
@@ -118,12 +121,18 @@ async function show() {
 }
 
 async function refresh(here = pending) {
+  let lines = status?.lines ?? -1;
   try {
-    await page.refresh();
-    if (here === pending && status) seen = status.lines;
+    // What a page puts off, it is asked for again.
+    if ((await page.refresh()) === false) lines = -1;
+    wrong = "";
   } catch (error) {
-    if (error.name !== "AbortError") say(error.message);
+    if (error.name === "AbortError") return;
+    wrong = error.message;
   }
+  if (here !== pending) return;
+  seen = lines;
+  say();
 }
 
 async function tick() {
@@ -138,7 +147,9 @@ async function tick() {
       if (live && page.live && (status.lines !== seen || before?.caught_up !== status.caught_up)) await refresh();
     }
   } catch {
-    say("The console does not answer: has it ended?");
+    wrong = "The console does not answer: has it ended?";
+    seen = -1;
+    say();
   }
   setTimeout(tick, PERIOD);
 }

@@ -76,6 +76,13 @@ export function step(millis) {
   return number === 1 ? name : `${number} ${name}s`;
 }
 
+/** A length of time, roughly. */
+export function span(millis) {
+  const units = [[86400000, "day"], [3600000, "hour"], [60000, "minute"], [1000, "second"]];
+  const [length, name] = units.find(([length]) => millis >= 2 * length) ?? [1000, "second"];
+  return counted(Math.round(millis / length), name);
+}
+
 /** Type and id of an entity as records write it. */
 export function entity(name) {
   const match = /^(.*?)::"(.*)"$/s.exec(name);

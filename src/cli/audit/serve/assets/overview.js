@@ -1,7 +1,7 @@
 // The pages of figures, of records and of the chains.
 
 import { decades, decisions, digests, times } from "./charts.js";
-import { ask, count, counted, el, entity, micros, percent, prose, step, time, value } from "./dom.js";
+import { ask, count, counted, el, entity, micros, percent, prose, span, step, time, value } from "./dom.js";
 import { address, go, join } from "./where.js";
 
 /** Rows of the tail on the overview. */
@@ -25,18 +25,25 @@ export function overview({ filters, status, signal }) {
     live: true,
     element: el("div", { class: "overview" }, numbers, body, section("Latest records", el("a", { href: address("/records") }, "all of them"), tail)),
     async refresh() {
-      const asked = ask(join("/api/records", filters), signal);
       // Figures of a million records cost more than a look at the newest ones.
-      const due = performance.now() - drawn >= Math.max(CALM, cost * 4) && !body.contains(document.activeElement);
-      if (!drawn || due) {
+      const due = performance.now() - drawn >= Math.max(CALM, cost * 4) && !body.querySelector(".cursor rect");
+      const now = !drawn || due;
+      if (now) {
         const begun = performance.now();
-        const [figures, top] = await Promise.all([ask(join("/api/figures", filters), signal), ask(join("/api/top", filters), signal)]);
+        const [figures, top] = await Promise.all(["figures", "top"].map((name) => ask(join(`/api/${name}`, filters), signal)));
         [cost, drawn] = [performance.now() - begun, performance.now()];
         const slo = status()?.slo_us ?? 50000;
         numbers.replaceChildren(...tiles(figures, slo));
+        const places = () => [...body.querySelectorAll("a, svg[tabindex]")];
+        const focused = places().indexOf(document.activeElement);
         body.replaceChildren(...panels(figures, top, slo));
+        if (focused >= 0) places()[focused]?.focus({ preventScroll: true });
       }
-      tail.replaceChildren(table((await asked).records.slice(0, TAIL)));
+      const { records } = await ask(join("/api/records", filters), signal);
+      // Whoever stands in the table is not pulled away.
+      const reading = tail.contains(document.activeElement);
+      if (!reading) tail.replaceChildren(table(records.slice(0, TAIL)));
+      return now && !reading;
     },
   };
 }
@@ -46,7 +53,7 @@ function tiles(figures, slo) {
   const all = allowed + denied;
   const tile = (name, number, note, state = "") => el("div", { class: `tile ${state}` }, el("h2", {}, name), el("p", { class: "big" }, number), el("p", {}, note));
   return [
-    tile("Decisions", count(all), figures.cut ? "the newest that match; there are more" : `in ${step(figures.window.to - figures.window.from)}`),
+    tile("Decisions", count(all), figures.cut ? "the newest that match; there are more" : `in ${span(figures.window.to - figures.window.from)}`),
     tile("Denied", percent(denied, all), `${count(denied)} of ${count(all)}`),
     tile("Errors", percent(errors, answered), `${count(errors)} with status 500 or above`, errors > answered / 100 ? "bad" : ""),
     tile("p99", micros(p99), `p50 ${micros(p50)}, p95 ${micros(p95)}; SLO ${micros(slo).replace(/\.0+ /, " ")}`, p99 > slo ? "bad" : ""),
@@ -116,7 +123,7 @@ function row(record) {
   const { t, n, kind, decision, reason, status, region, method, host, principal, policies, total, fault, path } = record;
   const who = entity(principal);
   const state = decision || kind;
-  const cell = (name, ...content) => el("td", { class: name }, content);
+  const cell = (name, ...content) => el("td", { class: content.every((part) => part === "–" || part === "") ? `${name} dash` : name }, content);
   return el("tr", { class: state },
     cell("time", el("a", { href: `/record?n=${n}` }, t ? time(t) : "no time")),
     cell("decision", el("span", { class: `verdict ${state}` }, { allow: "allowed", deny: "denied" }[state] ?? kind),
@@ -136,7 +143,7 @@ export function recordsPage({ filters, signal }) {
   const fresh = el("p", { class: "fresh", role: "status" });
   const about = el("p", { class: "about" });
   let [records, next, extended] = [[], null, false];
-  let counted_ = 0;
+  let countedAt = 0;
   const draw = () => {
     list.replaceChildren(table(records));
     foot.replaceChildren(next ? el("button", { type: "button", on: { click: older } }, "Older records") : "");
@@ -157,9 +164,10 @@ export function recordsPage({ filters, signal }) {
     element: el("div", {}, el("header", { class: "page" }, el("h1", {}, "Records"), about), fresh, list, foot),
     async refresh() {
       const newest = await ask(join("/api/records", filters), signal);
-      if (performance.now() - counted_ > CALM * 2 || !counted_) {
+      const due = performance.now() - countedAt > CALM * 2 || !countedAt;
+      if (due) {
         const figures = await ask(join("/api/figures", filters), signal);
-        counted_ = performance.now();
+        countedAt = performance.now();
         const all = figures.allowed + figures.denied;
         about.textContent = `${figures.cut ? "more than " : ""}${counted(all, "decision")} ${all === 1 ? "matches" : "match"}, ${count(figures.denied)} denied`;
       }
@@ -173,11 +181,12 @@ export function recordsPage({ filters, signal }) {
           document.activeElement.blur();
           page.refresh();
         } } }, `Show ${come >= newest.records.length ? "newer records" : counted(come, "newer record")}`) : "");
-        return;
+        return due;
       }
       fresh.replaceChildren();
       [records, next] = [newest.records, newest.next];
       draw();
+      return due;
     },
   };
   return page;
@@ -197,6 +206,7 @@ export function chainPage({ status, signal }) {
     async refresh() {
       const now = status() ?? await ask("/api/status", signal);
       const { findings } = await ask("/api/findings", signal);
+      if (body.contains(document.activeElement)) return false;
       body.replaceChildren(...verdict(now, findings));
     },
   };
@@ -227,7 +237,7 @@ function verdict(now, findings) {
         el("td", {}, el("span", { class: "fault" }, finding.fault), el("small", {}, finding.message)),
         el("td", {}, finding.file ? value(`${finding.file}:${finding.line}`) : "–"),
         el("td", {}, finding.what),
-        el("td", {}, finding.instance ? value(finding.instance) : "–"),
-        el("td", {}, finding.decision_id ? el("a", { href: `/record?id=${encodeURIComponent(finding.decision_id)}` }, value(finding.decision_id)) : "–"))))))),
+        el("td", { class: finding.instance ? "" : "dash" }, finding.instance ? value(finding.instance) : "–"),
+        el("td", { class: finding.decision_id ? "" : "dash" }, finding.decision_id ? el("a", { href: `/record?id=${encodeURIComponent(finding.decision_id)}` }, value(finding.decision_id)) : "–"))))))),
   ];
 }

@@ -52,8 +52,10 @@ function whole(one, meanings) {
   } catch (error) {
     return [el("article", {}, el("h1", {}, "No record"), where, el("pre", { class: "raw" }, one.text))];
   }
-  return [el("article", {}, headline(record, meanings), where,
+  const doubtful = Boolean(one.fault) && one.fault !== "authentic";
+  return [el("article", {},
     one.findings.length ? el("ul", { class: "band broken" }, one.findings.map((finding) => el("li", {}, el("span", { class: "fault" }, finding.fault), " ", finding.message))) : "",
+    headline(record, meanings, doubtful), where,
     why(record, meanings), fields(record),
     el("details", { class: "line" }, el("summary", {}, "The line of the log"), el("pre", { class: "raw", tabindex: "0" }, one.text)))];
 }
@@ -69,7 +71,7 @@ const list = (thing) => (Array.isArray(thing) ? thing : []);
 const object = (thing) => (thing && typeof thing === "object" && !Array.isArray(thing) ? thing : {});
 
 /** The decision in words. */
-function headline(record, meanings) {
+function headline(record, meanings, doubtful) {
   const kind = text(record.kind) || "decision";
   const when = text(record.time);
   if (kind !== "decision") {
@@ -84,7 +86,7 @@ function headline(record, meanings) {
   const request = object(record.request);
   const cedar = object(record.cedar);
   const principal = text(cedar.principal) || text(object(record.identity).principal) || text(object(record.certificate).principal);
-  const who = principal ? [entity(principal).type ? `${entity(principal).type} ` : "", value(entity(principal).id)] : ["a caller nobody verified"];
+  const who = principal ? [entity(principal).type ? `${entity(principal).type} ` : "", value(entity(principal).id)] : ["A caller nobody verified"];
   const what = [el("span", { class: "method" }, text(request.method) || "?"), " ", value(`${text(request.host)}${text(request.path)}` || "something that could not be read")];
   const reason = text(record.reason);
   const upstream = object(record.upstream);
@@ -95,8 +97,8 @@ function headline(record, meanings) {
   const ending = allowed && failed.reason
     ? [" The origin gave no answer (", value(text(failed.reason)), "), so the caller got ", status, "."]
     : status ? [" The caller got status ", status, "."] : [" What became of it is told in its outcome."];
-  return el("header", { class: `band ${allowed ? "allow" : "deny"}` },
-    el("h1", {}, allowed ? "Allowed" : record.decision === "deny" ? "Denied" : shown(text(record.decision) || "No decision")),
+  return el("header", { class: `band ${doubtful ? "unknown" : allowed ? "allow" : "deny"}` },
+    el("h1", {}, allowed ? "Allowed" : record.decision === "deny" ? "Denied" : shown(text(record.decision) || "No decision"), doubtful ? el("small", {}, " as this line says it") : ""),
     el("p", { class: "sentence" }, who, allowed ? " was let through to " : " was refused ", what, by, ".", ending),
     el("p", {}, el("a", { class: "code", href: address("/records", { reason }) }, value(reason || "no reason")),
       meanings.has(reason) ? [" – ", prose(meanings.get(reason).meaning)] : "", record.detail ? [": ", value(text(record.detail))] : ""),

@@ -13,19 +13,19 @@ use super::writer::floor;
 use crate::decision::Reason;
 
 /// Most steps of a chart.
-const STEPS: i64 = 480;
+const STEPS: i64 = 960;
 /// Steps and the level that counts them.
 const LADDER: [(i64, usize); 10] = [
     (30_000, 0),
     (60_000, 0),
-    (120_000, 0),
-    (300_000, 1),
-    (900_000, 1),
-    (1_800_000, 1),
-    (3_600_000, 2),
-    (10_800_000, 2),
-    (21_600_000, 3),
-    (86_400_000, 3),
+    (120_000, 1),
+    (240_000, 1),
+    (600_000, 2),
+    (1_800_000, 2),
+    (3_600_000, 3),
+    (10_800_000, 3),
+    (21_600_000, 4),
+    (86_400_000, 4),
 ];
 /// Most rows that are looked at where the cube does not know.
 pub(super) const ROWS: i64 = 100_000;
@@ -63,7 +63,7 @@ impl Window {
             let (from, to) = whole(step);
             to.saturating_sub(from).checked_div(step).is_some_and(|steps| steps <= STEPS)
         };
-        let (mut step, level) = LADDER.into_iter().find(|(step, _)| fits(*step)).unwrap_or((172_800_000, 3));
+        let (mut step, level) = LADDER.into_iter().find(|(step, _)| fits(*step)).unwrap_or((172_800_000, 4));
         while !fits(step) {
             step = step.saturating_mul(2);
         }

@@ -16,7 +16,7 @@ use rusqlite::{Connection, OpenFlags};
 pub(super) use super::writer::Writer;
 
 /// The lengths of steps that are counted, in milliseconds. Longer ones are sums of these.
-pub(super) const LEVELS: [i64; 4] = [30_000, 300_000, 3_600_000, 21_600_000];
+pub(super) const LEVELS: [i64; 5] = [30_000, 120_000, 600_000, 3_600_000, 21_600_000];
 
 /// `decision` of a row.
 pub(super) const ALLOW: i64 = 1;

@@ -21,14 +21,14 @@ let wrong = "";
 
 function field(name, label, attributes = {}) {
   const now = filters().getAll(name);
-  return el("label", { class: `field ${name}` }, el("span", {}, label),
+  return el("label", { class: "field" }, el("span", {}, label),
     el("input", { name, value: now.at(-1) ?? "", autocomplete: "off", autocapitalize: "off", spellcheck: "false", ...attributes }));
 }
 
 function choice(name, label, options) {
   const now = filters().getAll(name).at(-1) ?? "";
   if (now && !options.some(([known]) => known === now)) options = [...options, [now, now]];
-  return el("label", { class: `field ${name}` }, el("span", {}, label),
+  return el("label", { class: "field" }, el("span", {}, label),
     el("select", { name }, options.map(([one, text]) => el("option", { value: one, selected: one === now }, text))));
 }
 
@@ -59,7 +59,7 @@ function drawFilters() {
         el("div", { class: "fields" },
           field("method", "Method"), field("host", "Host"), field("client", "Client"),
           field("digest", "Policy digest", { placeholder: "how it begins" }), field("trace", "Trace"), field("id", "Decision id"),
-          choice("kind", "Kind", [["", "decisions and losses"], ["decision", "decision"], ["outcome", "outcome"], ["checkpoint", "checkpoint"],
+          choice("kind", "Kind", [["", "as usual"], ["decision", "decision"], ["outcome", "outcome"], ["checkpoint", "checkpoint"],
             ["dropped", "dropped"], ["any", "any"]]),
           choice("fault", "Finding", [["", "any or none"], ["any", "any"], ["altered", "altered"], ["reordered", "reordered"],
             ["duplicated", "duplicated"], ["foreign", "foreign"], ["unsigned", "unsigned"]]),

@@ -72,8 +72,7 @@ export function time(millis, withMillis = true) {
 export function step(millis) {
   const units = [[86400000, "day"], [3600000, "hour"], [60000, "minute"], [1000, "second"]];
   const [length, name] = units.find(([length]) => millis >= length && millis % length === 0) ?? [1000, "second"];
-  const number = millis / length;
-  return number === 1 ? name : `${number} ${name}s`;
+  return counted(millis / length, name);
 }
 
 /** A length of time, roughly. */

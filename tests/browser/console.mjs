@@ -65,7 +65,7 @@ async function open(name, address, options = {}) {
   });
   page.on("request", (request) => request.url().startsWith(new URL(address).origin) || problems.push(`${name}: asked ${request.url()}`));
   await page.goto(address);
-  await page.locator("main :is(.tile, tbody tr, .band, h1)").first().waitFor();
+  await page.locator("main :is(.tile, tbody tr, .band)").first().waitFor();
   return page;
 }
 

@@ -128,6 +128,18 @@ fn each_filter_finds_its_records() {
 }
 
 #[test]
+fn a_text_may_be_of_two_kinds() {
+    let index = Index::of(&[
+        entry(0, json!({"region": "alice", "policy_digest": "corp"})),
+        entry(1, json!({"cedar": null, "identity": {"principal": "alice"}, "region": "corp/x"})),
+    ]);
+    assert_eq!(
+        (index.seconds("principal=alice"), index.seconds("region=alice"), index.seconds("digest=corp")),
+        (vec![1], vec![0], vec![0])
+    );
+}
+
+#[test]
 fn figures_are_the_same_from_the_cube_and_from_the_rows() {
     let index = some();
     // `kind` makes it look at rows.

@@ -7,7 +7,7 @@ use rusqlite::{Connection, params_from_iter};
 
 use super::super::super::time::parse_seconds;
 use super::super::filter::moment;
-use super::store::{ALLOW, DENY};
+use super::store::{ALLOW, DENY, LEVELS};
 use crate::audit::{Fault, Kind};
 
 /// Rows of an index that are looked at to learn whether it is worth using.
@@ -162,10 +162,12 @@ impl Wanted {
             conditions.push(within("region", texts(connection, &self.regions)?, None));
         }
         if !self.digests.is_empty() {
+            // Of the digests there are: many other texts may begin so.
+            let [.., longest] = LEVELS;
+            let sql = format!("SELECT DISTINCT id FROM cube JOIN s ON id = digest WHERE level = {longest} AND text >= ?1 AND text < ?2");
             let mut ids = Vec::new();
             for wanted in &self.digests {
-                let end = format!("{wanted}{}", char::MAX);
-                ids.extend(numbers(connection, "SELECT id FROM s WHERE text >= ?1 AND text < ?2", [wanted.clone(), end])?);
+                ids.extend(numbers(connection, &sql, [wanted.clone(), format!("{wanted}{}", char::MAX)])?);
             }
             conditions.push(within("digest", ids, None));
         }

@@ -1,6 +1,6 @@
 //! Records into the index.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -57,12 +57,14 @@ pub(super) struct Writer {
     open: bool,
     next: i64,
     numbers: HashMap<String, i64>,
+    /// Principals that are found by their id alone already.
+    aliased: HashSet<i64>,
     changes: BTreeMap<Key, Change>,
 }
 
 impl Writer {
     pub(super) fn new(connection: Connection) -> Self {
-        Self { connection, open: false, next: 1, numbers: HashMap::new(), changes: BTreeMap::new() }
+        Self { connection, open: false, next: 1, numbers: HashMap::new(), aliased: HashSet::new(), changes: BTreeMap::new() }
     }
 
     /// Adds a record and says its number.
@@ -242,9 +244,12 @@ impl Writer {
         let token = || entry.identity.as_ref().and_then(|token| token.principal.as_deref());
         let certificate = || entry.certificate.as_ref().and_then(|certificate| certificate.principal.as_deref());
         let name = asked.or_else(token).or_else(certificate).unwrap_or_default();
-        let known = self.numbers.contains_key(name);
         let number = self.number(name)?;
-        if !known && number != 0 {
+        if number != 0 && !self.aliased.contains(&number) {
+            if self.aliased.len() >= REMEMBERED {
+                self.aliased.clear();
+            }
+            self.aliased.insert(number);
             let short = entity(name).map_or_else(|| name.to_owned(), |(_, id)| id);
             self.connection.prepare_cached("INSERT OR IGNORE INTO alias VALUES (?1, ?2)")?.execute(params![short, number])?;
             self.connection.prepare_cached("INSERT OR IGNORE INTO alias VALUES (?1, ?2)")?.execute(params![name, number])?;

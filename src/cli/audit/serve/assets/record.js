@@ -56,7 +56,7 @@ function whole(one, meanings) {
   return [el("article", {},
     one.findings.length ? el("ul", { class: "band broken" }, one.findings.map((finding) => el("li", {}, el("span", { class: "fault" }, finding.fault), " ", finding.message))) : "",
     headline(record, meanings, doubtful), where,
-    why(record, meanings), fields(record),
+    why(record, meanings, one.file), fields(record),
     el("details", { class: "line" }, el("summary", {}, "The line of the log"), el("pre", { class: "raw", tabindex: "0" }, one.text)))];
 }
 
@@ -106,7 +106,7 @@ function headline(record, meanings, doubtful) {
 }
 
 /** The determining policies and the fates of the credentials. */
-function why(record, meanings) {
+function why(record, meanings, file) {
   if ((text(record.kind) || "decision") !== "decision") return "";
   const reason = text(record.reason);
   const policies = list(record.policies).map((one) => {
@@ -132,7 +132,15 @@ function why(record, meanings) {
       el("div", {}, el("h4", {}, "Determining policies"), policies.length ? el("ul", { class: "cards" }, policies) : el("p", { class: "empty" }, none)),
       el("div", {}, el("h4", {}, "Credentials"), credentials.length ? el("ul", { class: "cards" }, credentials) : el("p", { class: "empty" }, "None was looked at."))),
     errors.length ? el("div", { class: "errors" }, el("h4", {}, "Evaluation errors"), el("ul", {}, errors.map((error) => el("li", {}, value(text(error)))))) : "",
-    advice && advice !== "nothing" ? el("p", { class: "advice" }, el("b", {}, "What to do: "), prose(advice), ".") : "");
+    advice && advice !== "nothing" ? el("p", { class: "advice" }, el("b", {}, "What to do: "), prose(advice), ".") : "",
+    closer(text(record.decision_id), text(file)));
+}
+
+/** The command that goes on from here. SECURITY: it is there to be copied into a shell, so only plain names are in it. */
+function closer(id, file) {
+  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(id)) return "";
+  const log = /^[\w./][\w./-]*$/.test(file) ? file : "LOG";
+  return el("p", { class: "closer" }, "Clause by clause, with the text of the policies: ", el("code", {}, `cedargate audit why ${id} ${log}`));
 }
 
 /** Every field. */

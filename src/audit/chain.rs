@@ -25,6 +25,8 @@ pub struct Chain {
     seq: u64,
     prev: String,
     decisions: u64,
+    /// Nanoseconds that making records took since the last checkpoint.
+    spent: u64,
 }
 
 /// The place of a record in its chain, as the record shows it.
@@ -48,7 +50,7 @@ impl Chain {
             // Writing to a String cannot fail.
             let _ = write!(name, "{byte:02x}");
         }
-        Self { instance: name, seq: 0, prev: gate.map(Digest::to_string).unwrap_or_default(), decisions: 0 }
+        Self { instance: name, seq: 0, prev: gate.map(Digest::to_string).unwrap_or_default(), decisions: 0, spent: 0 }
     }
 
     /// The number of its next record.
@@ -59,6 +61,16 @@ impl Chain {
     /// How many decisions it has.
     pub(super) fn decisions(&self) -> u64 {
         self.decisions
+    }
+
+    /// Adds nanoseconds that making records took.
+    pub fn spend(&mut self, nanos: u64) {
+        self.spent = self.spent.saturating_add(nanos);
+    }
+
+    /// The microseconds since the last checkpoint, which is now.
+    pub(super) fn settle(&mut self) -> u64 {
+        std::mem::take(&mut self.spent) / 1000
     }
 
     /// Whether it is time for a checkpoint. Without a key there are none: nobody could tell who wrote them.

@@ -162,7 +162,7 @@ entries! {
     /// Microseconds.
     TimingEntry { identity: u64, policy: u64, total: u64 }
     /// Where a chain stands.
-    CheckpointEntry { decisions: u64, why: String }
+    CheckpointEntry { decisions: u64, record_us: u64, why: String }
     /// What was not delivered.
     DroppedEntry { count: u64, first_seq: u64, last_seq: u64, why: String }
     /// The place in the chain of an instance.

@@ -49,6 +49,7 @@ struct Event<'a> {
 #[derive(Debug, Serialize)]
 struct Checkpoint {
     decisions: u64,
+    record_us: u64,
     why: &'static str,
 }
 
@@ -84,10 +85,10 @@ impl<'a> Scene<'a> {
     }
 }
 
-/// The line of a checkpoint: how many decisions the chain has so far.
+/// The line of a checkpoint: how many decisions the chain has so far, and what its records since the last one cost.
 pub fn checkpoint(chain: &mut Chain, keyring: &Keyring, scene: Scene<'_>) -> String {
-    let decisions = chain.decisions();
-    chain.line(keyring, |link| Event { checkpoint: Some(Checkpoint { decisions, why: "interval" }), ..scene.event("checkpoint", link) })
+    let checkpoint = Checkpoint { decisions: chain.decisions(), record_us: chain.settle(), why: "interval" };
+    chain.line(keyring, |link| Event { checkpoint: Some(checkpoint), ..scene.event("checkpoint", link) })
 }
 
 /// The line that says which records of the chain the sink did not get.

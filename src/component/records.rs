@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::io::Write;
 
-use spin_sdk::wasip3::clocks::system_clock;
+use spin_sdk::wasip3::clocks::{monotonic_clock, system_clock};
 use spin_sdk::wasip3::random::random;
 
 use super::{sealed, settings, sink};
@@ -90,11 +90,13 @@ struct Line {
 
 /// Writes one record, and those about the log that are due.
 fn emit(scene: Scene<'_>, ticket: Option<Ticket>, make: impl FnOnce(&mut Chain, &Keyring) -> String) -> bool {
+    let began = monotonic_clock::now();
     let keys = settings::audit_keys();
     let lines = chained(|chain| {
         let mut lines = lost(chain, &keys, scene);
         let seq = chain.next_seq();
         lines.push(Line { seq, text: make(chain, &keys), own: false, tells: None, ticket });
+        chain.spend(monotonic_clock::now().saturating_sub(began));
         due(chain, &keys, scene, &mut lines);
         lines
     });

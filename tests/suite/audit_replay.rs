@@ -1,13 +1,15 @@
 //! `cedargate replay` and `cedargate audit why`, over records of the real gate.
 
+use std::process::Stdio;
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::support::client::Request;
 use super::support::gate::{Expect, Gate};
 use super::support::links::{ask, link, origin, setup, with_links, writer};
-use super::support::process::{Ended, Project};
+use super::support::process::{Console, Ended, Project};
 use super::support::token::Token;
 
 /// Records of what a gate is asked in a day, and the ids of some of them.
@@ -153,6 +155,25 @@ fn an_old_record_explains_itself_with_the_policies_of_then() {
     project.run(&["seal", "--keys", "suite/keys"]).ok();
     let digest = serde_json::from_str::<Value>(&day().lines[0]).unwrap()["policy_digest"].as_str().unwrap().to_owned();
     assert!(project.path(".cedargate/archive").join(&digest).join("policies/documents.cedar").is_file());
+    // The console's page of a record tells the same.
+    let mut command = project.command(&["audit", "serve", "log.jsonl", "--port", "0"]);
+    let console = Console::start(command.stdin(Stdio::piped()));
+    let page = |id: &str| {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let response = Request::get(&format!("/api/record?id={id}")).host(Some(&console.addr.to_string())).send(console.addr);
+            if response.status == 200 {
+                return serde_json::from_slice::<Value>(&response.body).unwrap()["records"][0]["why"].clone();
+            }
+            assert!(Instant::now() < deadline, "{response:?}");
+            std::thread::yield_now();
+        }
+    };
+    let told = page(&day().unpermitted);
+    assert!(told["explanations"][0]["nearest"][0]["clauses"].as_array().unwrap().iter().any(|clause| clause["met"] == "no"), "{told:#}");
+    assert_eq!(page(&day().allowed)["explanations"][0]["policies"][0]["id"], "documents.reader-group");
+    assert_eq!(page(&day().refused), Value::Null);
+    drop(console);
     // They are other ones by now.
     project.write("policies/documents.cedar", "");
     project.write("policies/orders.cedar", "");

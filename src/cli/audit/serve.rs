@@ -1,6 +1,7 @@
 //! `cedargate audit serve`: the auditor's console, in a browser of this machine.
 
 mod api;
+mod explain;
 mod figures;
 mod follow;
 mod histogram;
@@ -20,12 +21,14 @@ use std::time::Duration;
 
 use miette::{IntoDiagnostic as _, WrapErr as _, miette};
 
+use super::super::archive::ARCHIVE;
 use super::super::sign::text;
 use super::super::up::Signals;
 use super::super::{Exit, exit, output};
 use super::scan::one_line;
 use super::verify::KEYS;
 use crate::signed_url::Keyring;
+use explain::Explainer;
 use follow::Follower;
 use ingest::{Shared, Trust};
 use store::Store;
@@ -61,6 +64,9 @@ pub struct ServeArgs {
     /// Chains may begin before these files do, as they do in a log that was rotated
     #[arg(long)]
     open_start: bool,
+    /// Where `seal` and `up` keep what they sealed: records are explained with the policies of then
+    #[arg(long, value_name = "DIR", default_value = ARCHIVE)]
+    archive: PathBuf,
     /// The time a decision should take at most, in milliseconds
     #[arg(long, value_name = "NUMBER", default_value_t = 50)]
     slo_ms: u32,
@@ -71,7 +77,7 @@ pub struct ServeArgs {
 /// # Errors
 /// When a log or the keyring cannot be read, or the port is taken.
 pub fn run(args: &ServeArgs) -> miette::Result<Exit> {
-    let ServeArgs { files, port, keyring, open_start, slo_ms } = args;
+    let ServeArgs { files, port, keyring, open_start, archive, slo_ms } = args;
     let keyring = text(keyring.as_deref(), KEYS)?.map(|text| Keyring::parse(&text)).transpose();
     let keyring = keyring.map_err(|error| miette!(help = "docs/decision-log.md shows one", "the keyring: {error}"))?;
     let trust = keyring.map(|keyring| Trust { keyring, open_start: *open_start });
@@ -92,7 +98,8 @@ pub fn run(args: &ServeArgs) -> miette::Result<Exit> {
             move || ingest::run(followers, &names, writer, trust.as_ref(), &shared)
         });
         let slo_micros = u64::from(*slo_ms).saturating_mul(1000);
-        let console = Arc::new(api::Console { store, shared: Arc::clone(&shared), slo_micros });
+        let explainer = Explainer::new(archive.clone());
+        let console = Arc::new(api::Console { store, shared: Arc::clone(&shared), slo_micros, explainer });
         let server = tokio::spawn(server::serve(listener, console));
         output::stderr(&format!("the console is at http://{address}/\nCtrl-C ends it\n"));
         let ended = signals.next().await;

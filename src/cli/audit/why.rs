@@ -71,7 +71,7 @@ pub fn run(args: &WhyArgs) -> miette::Result<Exit> {
 }
 
 /// Whether policies were asked about anything in it.
-fn asked(entry: &Entry) -> bool {
+pub(super) fn asked(entry: &Entry) -> bool {
     entry.cedar.is_some() || entry.signing.iter().any(|item| item.cedar.is_some())
 }
 
@@ -111,7 +111,7 @@ fn gate(args: &WhyArgs, entry: &Entry) -> miette::Result<Gate> {
 }
 
 /// Asks again, and takes the answers apart.
-fn explain(entry: &Entry, gate: &Gate, why: &mut Why) {
+pub(super) fn explain(entry: &Entry, gate: &Gate, why: &mut Why) {
     let other = entry.policy_digest != Some(gate.policy_digest().to_string());
     for replayed in Replayer::new(gate).replay(entry) {
         let number = replayed.item;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
+use super::explain::Explainer;
 use super::figures::{self, Window};
 use super::follow::read_at;
 use super::ingest::{Shared, hash};
@@ -23,6 +24,7 @@ pub(super) struct Console {
     pub store: Store,
     pub shared: Arc<Shared>,
     pub slo_micros: u64,
+    pub explainer: Explainer,
 }
 
 /// The answer to one question.
@@ -102,6 +104,7 @@ fn whole(console: &Console, status: &Status, found: &Found, meanings: &mut Map<S
     let findings = status.chain.iter().flat_map(|chain| chain.findings()).filter(|finding| finding.place == Some(spot));
     json!({
         "n": n, "file": status.sources.get(*source), "line": number, "fault": records::fault(*fault), "text": text,
+        "why": text.as_deref().and_then(|text| console.explainer.explain(text)),
         "findings": findings.map(|finding| status.finding(finding)).collect::<Vec<_>>(),
     })
 }

@@ -56,7 +56,7 @@ function whole(one, meanings) {
   return [el("article", {},
     one.findings.length ? el("ul", { class: "band broken" }, one.findings.map((finding) => el("li", {}, el("span", { class: "fault" }, finding.fault), " ", finding.message))) : "",
     headline(record, meanings, doubtful), where,
-    why(record, meanings, one.file), fields(record),
+    why(record, meanings, one.file, one.why), fields(record),
     el("details", { class: "line" }, el("summary", {}, "The line of the log"), el("pre", { class: "raw", tabindex: "0" }, one.text)))];
 }
 
@@ -106,7 +106,7 @@ function headline(record, meanings, doubtful) {
 }
 
 /** The determining policies and the fates of the credentials. */
-function why(record, meanings, file) {
+function why(record, meanings, file, told) {
   if ((text(record.kind) || "decision") !== "decision") return "";
   const reason = text(record.reason);
   const policies = list(record.policies).map((one) => {
@@ -133,14 +133,42 @@ function why(record, meanings, file) {
       el("div", {}, el("h4", {}, "Credentials"), credentials.length ? el("ul", { class: "cards" }, credentials) : el("p", { class: "empty" }, "None was looked at."))),
     errors.length ? el("div", { class: "errors" }, el("h4", {}, "Evaluation errors"), el("ul", {}, errors.map((error) => el("li", {}, value(text(error)))))) : "",
     advice && advice !== "nothing" ? el("p", { class: "advice" }, el("b", {}, "What to do: "), prose(advice), ".") : "",
+    clauses(told),
     closer(text(record.decision_id), text(file)));
+}
+
+const MET = { yes: ["✓", "held", "good"], no: ["✗", "did not hold", "bad"], failed: ["!", "could not be evaluated", "bad"], not_reached: ["·", "nothing depended on it", "none"] };
+
+/** Each policy that decided, taken apart; of those that came nearest what they lacked. */
+function clauses(told) {
+  if (!told) return "";
+  const notes = list(told.notes).map(({ note }) => el("p", { class: "empty" }, value(text(note))));
+  const parts = list(told.explanations).flatMap(({ item, policies, nearest }) => [
+    item === null || item === undefined ? "" : el("h4", {}, `URL ${item + 1}`),
+    list(policies).map((one) => policy(one, true)),
+    list(nearest).length ? el("h4", {}, "No policy permitted it. Nearest were") : "",
+    list(nearest).map((one) => policy(one, false)),
+  ]);
+  if (!notes.length && !parts.length) return "";
+  return el("div", { class: "clauses" }, el("h4", {}, "Clause by clause"), notes, parts);
+}
+
+function policy({ id, effect, text: source, clauses }, whole) {
+  const rows = list(clauses).filter(({ met }) => whole || met === "no" || met === "failed").map(({ part, text: words, met, detail }) => {
+    const [sign, meaning, kind] = MET[met] ?? ["?", text(met), "none"];
+    return el("li", {}, el("span", { class: `sign ${kind}`, title: meaning, role: "img", "aria-label": meaning }, sign),
+      " ", part === "when" || part === "unless" ? `${part} ` : "", el("code", {}, shown(text(words))), detail ? [": ", value(text(detail))] : "");
+  });
+  return el("article", { class: "policy" }, el("h3", {}, `${text(effect)} `, value(text(id))),
+    rows.length ? el("ul", { class: "terms" }, rows) : el("p", { class: "empty" }, "It has no conditions."),
+    whole ? el("details", {}, el("summary", {}, "The policy as it is written"), el("pre", { class: "raw", tabindex: "0" }, text(source))) : "");
 }
 
 /** The command that goes on from here. SECURITY: it is there to be copied into a shell, so only plain names are in it. */
 function closer(id, file) {
   if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(id)) return "";
   const log = /^[\w./][\w./-]*$/.test(file) ? file : "LOG";
-  return el("p", { class: "closer" }, "Clause by clause, with the text of the policies: ", el("code", {}, `cedargate audit why ${id} ${log}`));
+  return el("p", { class: "closer" }, "In a terminal: ", el("code", {}, `cedargate audit why ${id} ${log}`));
 }
 
 /** Every field. */

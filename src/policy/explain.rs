@@ -3,7 +3,7 @@
 //! Clauses are evaluated by Cedar itself, each as the only condition of a policy, over the very entities and context of the request.
 //! Never runs in a gate that serves: it costs many times what a decision does.
 
-use cedar_policy::{Decision, Effect, Entities, Policy, PolicySet, Request};
+use cedar_policy::{Decision, Effect, Entities, EntityUid, Policy, PolicySet, Request};
 use serde_json::{Value, json};
 
 use super::store::{Named, Question};
@@ -90,18 +90,44 @@ impl PolicyStore {
         let prepared = paths.and_then(|paths| self.prepare(&asked, name, purpose, question, &paths, typed, identity, now));
         let mut policies = Vec::new();
         if let Ok(Some((request, entities))) = prepared {
-            let asking = Asking { store: self, request: &request, entities: &entities };
-            policies = self.set.policies().map(|policy| asking.explain(policy)).collect();
+            policies = self.explained(Some((&request, &entities)));
         }
-        policies.sort_by(|a: &Explained, b: &Explained| a.id.cmp(&b.id));
         Explanation { verdict, policies }
+    }
+
+    /// Every policy with its clauses, none of which was asked about.
+    pub fn outline(&self) -> Vec<Explained> {
+        self.explained(None)
+    }
+
+    /// Asks and explains in Cedar's own terms: these entities alone, nothing that the gate knows about a request.
+    pub fn explain_plain(&self, request: &Request, entities: &Entities) -> Explanation {
+        let uid = |uid: Option<&EntityUid>| uid.map(ToString::to_string).unwrap_or_default();
+        let mut verdict = Verdict {
+            allow: false,
+            determining: vec![],
+            errors: vec![],
+            principal: uid(request.principal()),
+            action: uid(request.action()),
+            resource: uid(request.resource()),
+            missing_scope: vec![],
+            step_up: None,
+        };
+        self.read(&self.authorizer.is_authorized(request, &self.set, entities), &mut verdict);
+        Explanation { verdict, policies: self.explained(Some((request, entities))) }
+    }
+
+    fn explained(&self, asked: Option<(&Request, &Entities)>) -> Vec<Explained> {
+        let asking = Asking { store: self, asked };
+        let mut policies: Vec<Explained> = self.set.policies().map(|policy| asking.explain(policy)).collect();
+        policies.sort_by(|a, b| a.id.cmp(&b.id));
+        policies
     }
 }
 
 struct Asking<'a> {
     store: &'a PolicyStore,
-    request: &'a Request,
-    entities: &'a Entities,
+    asked: Option<(&'a Request, &'a Entities)>,
 }
 
 impl Asking<'_> {
@@ -155,12 +181,13 @@ impl Asking<'_> {
 
     /// Whether a policy with one clause applies.
     fn met(&self, policy: Option<&Policy>) -> Met {
+        let Some((request, entities)) = self.asked else { return Met::NotReached };
         let Some(policy) = policy else { return Met::Failed("it cannot be evaluated by itself".to_owned()) };
         let set = match PolicySet::from_policies([policy.clone()]) {
             Ok(set) => set,
             Err(error) => return Met::Failed(error.to_string()),
         };
-        let response = self.store.authorizer.is_authorized(self.request, &set, self.entities);
+        let response = self.store.authorizer.is_authorized(request, &set, entities);
         if let Some(cedar_policy::AuthorizationError::PolicyEvaluationError(error)) = response.diagnostics().errors().next() {
             return Met::Failed(error.inner().to_string());
         }

@@ -22,6 +22,7 @@ mod insecure;
 mod malformed;
 mod metadata;
 mod mtls;
+mod policy_tests;
 mod protocols;
 mod records;
 mod revocation;

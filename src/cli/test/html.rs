@@ -45,8 +45,9 @@ fn policy(text: &mut String, id: &str, Seen { permits, applied, conditions }: &S
     let effect = if *permits { "permit" } else { "forbid" };
     let _ = writeln!(text, "<section>\n<h2>{}</h2>", markup(id));
     let _ = match applied {
+        1 => writeln!(text, "<p>{effect}, applied <span class=\"good\">once</span></p>"),
         0 => writeln!(text, "<p>{effect}, <span class=\"bad\">never applied</span></p>"),
-        _ => writeln!(text, "<p>{effect}, applied to <span class=\"good\">{applied}</span> questions</p>"),
+        _ => writeln!(text, "<p>{effect}, applied <span class=\"good\">{applied}</span> times</p>"),
     };
     if !conditions.is_empty() {
         text.push_str("<table>\n<tr><th></th><th>condition</th><th>true</th><th>false</th></tr>\n");

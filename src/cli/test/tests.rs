@@ -216,7 +216,7 @@ fn files_of_cedar_s_own_command_are_read_as_it_reads_them() {
     let tests = Tests::read(&folders).unwrap();
     let cases = tests.cases().unwrap();
     let ran: Vec<_> = cases.into_iter().map(|case| run::run(&tests.gate, case, None)).collect();
-    assert_eq!((ran.len(), ran[0].differences.as_slice()), (1, [String::new(); 0].as_slice()), "{ran:?}");
+    assert!(ran.len() == 1 && ran[0].passed(), "{ran:?}");
 
     let none = "\"entities\": [], \"decision\": \"deny\"";
     for (text, part) in [

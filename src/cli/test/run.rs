@@ -131,7 +131,7 @@ fn differences(expected: &Expected, got: &Got) -> Vec<String> {
 /// The policies that say why: those that were expected and do not apply, those that decided, and where none did, the permits that came
 /// nearest.
 fn near(expected: &Expected, explanation: &Explanation) -> Vec<Near> {
-    let Explanation { verdict, policies } = explanation;
+    let Explanation { verdict, policies, .. } = explanation;
     let decided = |one: &Explained| verdict.determining.iter().any(|policy| policy.id == one.id);
     let missing = |one: &Explained| expected.by.iter().flatten().any(|id| *id == one.id) && !decided(one);
     let mut found: Vec<&Explained> = policies.iter().filter(|one| missing(one)).collect();

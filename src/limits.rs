@@ -193,6 +193,39 @@ pub const LATEST_SECONDS: i64 = 253_402_300_799;
 pub const RECORD_STRING_BYTES: usize = 1024;
 /// Most regions of `[residency]`.
 pub const RESIDENCY_REGIONS: usize = 64;
+/// Most records of one instance that wait for their sink, and the most bytes of them together: a few hundred requests a second
+/// for as long as a sink takes to start again, in a fiftieth of an instance's memory.
+pub const SINK_QUEUE_RECORDS: usize = 1024;
+/// See [`SINK_QUEUE_RECORDS`].
+pub const SINK_QUEUE_BYTES: usize = 2 * 1024 * 1024;
+/// Most records of one request to a sink, and the most bytes of them: each sink takes several times that (Datadog: 1,000
+/// entries and 5 MB), and packing it takes milliseconds.
+pub const SINK_BATCH_RECORDS: usize = 256;
+/// See [`SINK_BATCH_RECORDS`].
+pub const SINK_BATCH_BYTES: usize = 512 * 1024;
+/// Bytes from which a request to a sink is packed: less fits one network packet as it is.
+pub const SINK_GZIP_BYTES: usize = 1024;
+/// More than a record takes that tells what was lost, in bytes.
+pub const SINK_OWN_BYTES: usize = 1024;
+/// Most pieces of a chain that are kept as lost before they are told; more are told as one.
+pub const SINK_LOSSES: usize = 16;
+/// Longest a sink may take for one request, in milliseconds.
+pub const SINK_SEND_MS: u64 = 10_000;
+/// Most bytes that are read of a sink's answer: it is only looked at for how many records it refused.
+pub const SINK_ANSWER_BYTES: usize = 64 * 1024;
+/// The first wait after a try that failed, and the longest one, in milliseconds; each is twice the one before.
+pub const SINK_RETRY_FIRST_MS: u64 = 100;
+/// See [`SINK_RETRY_FIRST_MS`].
+pub const SINK_RETRY_LONGEST_MS: u64 = 8_000;
+/// Longest wait that a sink may ask for, in milliseconds.
+pub const SINK_RETRY_AFTER_MS: u64 = 30_000;
+/// Most tries of one batch, and the longest they may take together, in milliseconds: longer than a sink takes to start again,
+/// and it bounds how long an instance goes on that would otherwise end.
+pub const SINK_TRIES: u32 = 12;
+/// See [`SINK_TRIES`].
+pub const SINK_GIVE_UP_MS: u64 = 60_000;
+/// Longest a caller waits until the sink has the record of a request, in milliseconds.
+pub const SINK_BEFORE_MS: u64 = 5_000;
 /// Largest file of a bundle, and the whole of it, in bytes.
 pub const BUNDLE_FILE_BYTES: usize = 8 * 1024 * 1024;
 /// All files of a bundle together, in bytes.

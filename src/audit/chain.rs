@@ -51,6 +51,11 @@ impl Chain {
         Self { instance: name, seq: 0, prev: gate.map(Digest::to_string).unwrap_or_default(), decisions: 0 }
     }
 
+    /// The number of its next record.
+    pub fn next_seq(&self) -> u64 {
+        self.seq
+    }
+
     /// How many decisions it has.
     pub(super) fn decisions(&self) -> u64 {
         self.decisions

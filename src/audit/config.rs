@@ -114,15 +114,10 @@ impl AuditConfig {
         at.and_then(|at| self.rules.get(at)).copied().unwrap_or(Rule::Erase)
     }
 
-    /// The same for a place outside the regions that what is about persons may stay in: none of that is left.
-    pub fn for_region(&self, region: &str) -> Cow<'_, Self> {
-        let stays = self.residency.as_ref().is_none_or(|regions| {
-            regions.iter().any(|allowed| match allowed.strip_suffix('*') {
-                Some(start) => region.starts_with(start),
-                None => region == allowed,
-            })
-        });
-        if stays {
+    /// The same for records that go to all of these regions: where one of them is not among those that what is about persons may
+    /// stay in, none of that is left. There is one record and one chain, and so the strictest place counts for all.
+    pub fn for_regions<'r>(&self, regions: impl IntoIterator<Item = &'r str>) -> Cow<'_, Self> {
+        if regions.into_iter().all(|region| self.may_stay(region)) {
             return Cow::Borrowed(self);
         }
         let mut rules = self.rules;
@@ -132,6 +127,15 @@ impl AuditConfig {
             }
         }
         Cow::Owned(Self { rules, shown_headers: vec![], residency: self.residency.clone() })
+    }
+
+    fn may_stay(&self, region: &str) -> bool {
+        self.residency.as_ref().is_none_or(|regions| {
+            regions.iter().any(|allowed| match allowed.strip_suffix('*') {
+                Some(start) => region.starts_with(start),
+                None => region == allowed,
+            })
+        })
     }
 }
 
@@ -245,15 +249,20 @@ mod tests {
     fn outside_its_regions_nothing_about_a_person_is_left() {
         let config = load("version = 1\n[residency]\nregions = ['eu-*', 'ch']").unwrap();
         for region in ["eu-west", "ch"] {
-            assert_eq!(*config.for_region(region), config, "{region}");
+            assert_eq!(*config.for_regions([region]), config, "{region}");
         }
         for region in ["us-east", "", "chile", "eu"] {
-            let masked = config.for_region(region);
+            let masked = config.for_regions([region]);
             assert_eq!(
                 (masked.rule(Field::Subject), masked.rule(Field::Client), masked.rule(Field::Host)),
                 (Rule::Erase, Rule::Erase, Rule::Keep)
             );
         }
-        assert_eq!(*load("version = 1").unwrap().for_region("anywhere"), AuditConfig::default());
+        // The strictest place counts.
+        assert_eq!(*config.for_regions(["eu-west", "ch"]), config);
+        for regions in [["eu-west", "us-east"], ["us-east", "eu-west"]] {
+            assert_eq!(config.for_regions(regions).rule(Field::Subject), Rule::Erase);
+        }
+        assert_eq!(*load("version = 1").unwrap().for_regions(["anywhere"]), AuditConfig::default());
     }
 }

@@ -1,5 +1,5 @@
-//! Records about the log itself and not about a request: where a chain stands, and what became of a request that was recorded
-//! before it went on.
+//! Records about the log itself and not about a request: where a chain stands, what a sink did not get, and what became of a
+//! request that was recorded before it went on.
 
 use std::borrow::Cow;
 
@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::chain::{Chain, IsDecision, Link};
 use super::record::Upstream;
+use super::sink::Lost;
 use super::text::clean;
 use super::views::{self, UpstreamView};
 use super::{DecisionId, Timestamp};
@@ -32,6 +33,8 @@ struct Event<'a> {
     checkpoint: Option<Checkpoint>,
     #[serde(skip_serializing_if = "Option::is_none")]
     decision_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dropped: Option<Dropped>,
     kind: &'static str,
     policy_digest: Option<String>,
     region: Cow<'a, str>,
@@ -49,6 +52,14 @@ struct Checkpoint {
     why: &'static str,
 }
 
+#[derive(Debug, Serialize)]
+struct Dropped {
+    count: u64,
+    first_seq: u64,
+    last_seq: u64,
+    why: &'static str,
+}
+
 impl IsDecision for Event<'_> {
     fn is_decision(&self) -> bool {
         false
@@ -61,6 +72,7 @@ impl<'a> Scene<'a> {
             chain,
             checkpoint: None,
             decision_id: None,
+            dropped: None,
             kind,
             policy_digest: self.gate.map(|gate| gate.policy_digest().to_string()),
             region: clean(self.region),
@@ -76,6 +88,13 @@ impl<'a> Scene<'a> {
 pub fn checkpoint(chain: &mut Chain, keyring: &Keyring, scene: Scene<'_>) -> String {
     let decisions = chain.decisions();
     chain.line(keyring, |link| Event { checkpoint: Some(Checkpoint { decisions, why: "interval" }), ..scene.event("checkpoint", link) })
+}
+
+/// The line that says which records of the chain the sink did not get.
+pub fn dropped(chain: &mut Chain, keyring: &Keyring, scene: Scene<'_>, lost: &Lost) -> String {
+    let Lost { count, first, last, why } = *lost;
+    let dropped = Dropped { count, first_seq: first, last_seq: last, why: why.as_str() };
+    chain.line(keyring, |link| Event { dropped: Some(dropped), ..scene.event("dropped", link) })
 }
 
 /// The line that says what became of a request that was recorded before it went on.

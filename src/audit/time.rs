@@ -49,9 +49,35 @@ fn civil(days: i64) -> (i64, i64, i64) {
     (year, month, day)
 }
 
+/// A date of HTTP in the one form that is still written (RFC 9110, section 5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
+pub(super) fn http_date(text: &str) -> Option<UnixTime> {
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let (_, rest) = text.split_once(", ")?;
+    let mut parts = rest.strip_suffix(" GMT")?.split([' ', ':']);
+    let (day, month) = (parts.next()?, parts.next()?);
+    let between = |text: &str, low: i64, high: i64| text.parse::<i64>().ok().filter(|number| (low..=high).contains(number));
+    let day = between(day, 1, 31)?;
+    let month = MONTHS.iter().position(|known| *known == month).and_then(|at| i64::try_from(at).ok())?.saturating_add(1);
+    let mut number = |low, high| between(parts.next()?, low, high);
+    let (year, hour, minute, second) = (number(1970, 9999)?, number(0, 23)?, number(0, 59)?, number(0, 60)?);
+    let minutes = days(year, month, day).saturating_mul(24).saturating_add(hour).saturating_mul(60).saturating_add(minute);
+    parts.next().is_none().then(|| UnixTime(minutes.saturating_mul(60).saturating_add(second)))
+}
+
+/// The inverse of [`civil`] (Howard Hinnant, `days_from_civil`), for years after 0.
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let year = year.saturating_sub(i64::from(month <= 2));
+    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let shifted_month = if month > 2 { month.saturating_sub(3) } else { month.saturating_add(9) };
+    let day_of_year = shifted_month.saturating_mul(153).saturating_add(2).div_euclid(5).saturating_add(day).saturating_sub(1);
+    let leap_days = year_of_era.div_euclid(4).saturating_sub(year_of_era.div_euclid(100));
+    let day_of_era = year_of_era.saturating_mul(365).saturating_add(leap_days).saturating_add(day_of_year);
+    era.saturating_mul(146_097).saturating_add(day_of_era).saturating_sub(719_468)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Timestamp;
+    use super::{Timestamp, civil, days, http_date};
     use crate::decision::UnixTime;
 
     #[test]
@@ -69,6 +95,28 @@ mod tests {
         // Nonsense in, nonsense out, no panic.
         for seconds in [i64::MIN, i64::MAX] {
             let _ = Timestamp { seconds: UnixTime(seconds), millis: 0 }.to_string();
+        }
+    }
+
+    #[test]
+    fn dates_of_http_are_read() {
+        for (text, seconds) in [
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(784_111_777)),
+            ("Thu, 01 Jan 1970 00:00:00 GMT", Some(0)),
+            ("Thu, 29 Feb 2024 23:59:59 GMT", Some(1_709_251_199)),
+            ("Sunday, 06-Nov-94 08:49:37 GMT", None),
+            ("Sun Nov  6 08:49:37 1994", None),
+            ("Sun, 06 Nov 1994 08:49:37", None),
+            ("Sun, 06 Nov 1994 08:49:37:00 GMT", None),
+            ("Sun, 06 Nov 1994 24:49:37 GMT", None),
+            ("Sun, -1 Nov 1994 08:49:37 GMT", None),
+            ("", None),
+        ] {
+            assert_eq!(http_date(text), seconds.map(UnixTime), "{text}");
+        }
+        for day in (0..200_000).step_by(37) {
+            let (year, month, date) = civil(day);
+            assert_eq!(days(year, month, date), day);
         }
     }
 }

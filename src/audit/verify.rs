@@ -101,6 +101,8 @@ struct Head {
     #[serde(default)]
     chain: Option<Link>,
     #[serde(default)]
+    dropped: Option<Dropped>,
+    #[serde(default)]
     mac: Option<String>,
 }
 
@@ -115,6 +117,13 @@ struct Link {
     seq: u64,
 }
 
+/// What a record says was not delivered.
+#[derive(Deserialize)]
+struct Dropped {
+    first_seq: u64,
+    last_seq: u64,
+}
+
 /// Where one chain stands.
 struct Chain<P> {
     /// The number of the next record.
@@ -124,6 +133,27 @@ struct Chain<P> {
     place: P,
     /// Numbers that are not there: by the first of them the last, and the record after them.
     gaps: BTreeMap<u64, (u64, P)>,
+    /// Numbers that its records say were not delivered: by the first the last.
+    told: BTreeMap<u64, u64>,
+}
+
+impl<P> Chain<P> {
+    /// What is to be said of a gap beside that it is there.
+    fn told_of(&self, first: u64, last: u64) -> &'static str {
+        let mut covered = first;
+        let mut some = false;
+        for (from, to) in self.told.range(..=last) {
+            some |= *to >= first;
+            if *from <= covered {
+                covered = covered.max(to.saturating_add(1));
+            }
+        }
+        match (covered > last, some) {
+            (true, _) => "; a record of the log says that they were dropped",
+            (false, true) => "; a record of the log says that some of them were dropped",
+            (false, false) => "",
+        }
+    }
 }
 
 /// Reads a log. `P` is how its reader tells places.
@@ -170,7 +200,7 @@ impl<'k, P: Copy + Ord> Verifier<'k, P> {
                 }];
             }
         };
-        let Head { decision_id, policy_digest, chain: link, mac } = head;
+        let Head { decision_id, policy_digest, chain: link, dropped, mac } = head;
         let finding = |fault, link: Option<&Link>, message: String| {
             let instance = link.map(|link| link.instance.clone());
             let records = link.map(|link| (link.seq, link.seq));
@@ -203,6 +233,11 @@ impl<'k, P: Copy + Ord> Verifier<'k, P> {
             *met |= anchor.seq == link.seq && anchor.mac == *mac;
         }
         let wrong = self.follow(link, mac, policy_digest.as_deref(), place);
+        // A loss that could not be told is told again in a longer one.
+        if let (Some(Dropped { first_seq, last_seq }), Some(chain)) = (dropped, self.chains.get_mut(&link.instance)) {
+            let last = chain.told.entry(first_seq).or_default();
+            *last = last_seq.max(*last);
+        }
         wrong.into_iter().flat_map(|(fault, message)| finding(fault, Some(link), message)).collect()
     }
 
@@ -213,7 +248,7 @@ impl<'k, P: Copy + Ord> Verifier<'k, P> {
         let Some(chain) = self.chains.get_mut(instance) else {
             let lacks = seq > 0 && !self.open_start;
             let gaps = lacks.then_some((0, (before, place))).into_iter().collect();
-            self.chains.insert(instance.clone(), Chain { next: after, last: Some(mac.into()), place, gaps });
+            self.chains.insert(instance.clone(), Chain { next: after, last: Some(mac.into()), place, gaps, told: BTreeMap::new() });
             self.tally.chains = self.tally.chains.saturating_add(1);
             let wrong = seq == 0 && prev != policy_digest.unwrap_or_default();
             return wrong
@@ -244,9 +279,14 @@ impl<'k, P: Copy + Ord> Verifier<'k, P> {
         (!follows).then(|| (Fault::Foreign, "it names another record before it than the one that stands there".to_owned()))
     }
 
-    /// What is missing, where every chain ends, and what was read.
-    pub fn finish(self) -> (Vec<Finding<P>>, Vec<Anchor>, Verified) {
-        let Self { chains, anchors, tally, .. } = self;
+    /// What was read so far.
+    pub fn read(&self) -> Verified {
+        self.tally
+    }
+
+    /// What is missing so far: of a log that still grows it may yet come.
+    pub fn missing(&self) -> Vec<Finding<P>> {
+        let Self { chains, anchors, .. } = self;
         let missing = |instance: &str, records, place, message: &str| Finding {
             fault: Fault::Missing,
             place,
@@ -256,10 +296,11 @@ impl<'k, P: Copy + Ord> Verifier<'k, P> {
             message: message.to_owned(),
         };
         let mut findings = Vec::new();
-        for (instance, chain) in &chains {
+        for (instance, chain) in chains {
             for (first, (last, place)) in &chain.gaps {
                 let message = if *first == 0 { "the chain does not begin here" } else { "the chain has a gap here" };
-                findings.push(missing(instance, (*first, *last), Some(*place), message));
+                let message = format!("{message}{}", chain.told_of(*first, *last));
+                findings.push(missing(instance, (*first, *last), Some(*place), &message));
             }
         }
         for (anchor, _) in anchors.values().flatten().filter(|(_, met)| !met) {
@@ -274,10 +315,16 @@ impl<'k, P: Copy + Ord> Verifier<'k, P> {
             findings.push(missing(&anchor.instance, records, chain.map(|chain| chain.place), message));
         }
         findings.sort_by(|a, b| (a.place, &a.instance, a.records).cmp(&(b.place, &b.instance, b.records)));
+        findings
+    }
+
+    /// What is missing, where every chain ends, and what was read.
+    pub fn finish(self) -> (Vec<Finding<P>>, Vec<Anchor>, Verified) {
+        let findings = self.missing();
         let end = |(instance, chain): (String, Chain<P>)| {
             let mac = chain.last?.into();
             Some(Anchor { instance, seq: chain.next.saturating_sub(1), mac })
         };
-        (findings, chains.into_iter().filter_map(end).collect(), tally)
+        (findings, self.chains.into_iter().filter_map(end).collect(), self.tally)
     }
 }

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::record::{Context, Record, RequestView, Timing};
-use super::{Anchor, AuditConfig, Chain, DecisionId, Entropy, Fault, Timestamp, TraceIds, Verifier, checkpoint, outcome};
+use super::sink::{Lost, Why};
+use super::{Anchor, AuditConfig, Chain, DecisionId, Entropy, Fault, Scene, Timestamp, TraceIds, Verifier, checkpoint, dropped, outcome};
 use crate::decision::{Decision, Denial, Reason, UnixTime};
 use crate::request::RawRequest;
 use crate::signed_url::Keyring;
@@ -313,4 +314,32 @@ fn a_log_may_begin_in_the_middle_where_that_is_said() {
     assert_eq!(verify(&lines[4..], &keys, true, &[]).0, []);
     // Then too nothing may be missing between.
     assert_eq!(verify(&[&lines[3..4], &lines[5..]].concat(), &keys, true, &[]).0, [(Fault::Missing, Some(1))]);
+}
+
+#[test]
+fn a_gap_that_the_log_tells_of_is_said_to_be_dropped() {
+    let keys = hmac();
+    let scene = Scene { time: Timestamp { seconds: UnixTime(1_700_000_000), millis: 0 }, region: "local", gate: None };
+    let mut chain = Chain::new([1; 16], None);
+    let lost = |count, first, last| Lost { count, first, last, why: Why::QueueFull };
+    let mut lines: Vec<String> = (0..6).map(|_| checkpoint(&mut chain, &keys, scene)).collect();
+    lines.push(dropped(&mut chain, &keys, scene, &lost(1, 1, 1)));
+    lines.push(dropped(&mut chain, &keys, scene, &lost(2, 2, 3)));
+    let findings = |without: &[usize]| {
+        let mut verifier = Verifier::new(&keys, false, vec![]);
+        let kept = lines.iter().enumerate().filter(|(number, _)| !without.contains(number));
+        for (number, line) in kept {
+            assert_eq!(verifier.take(line, number), [], "{line}");
+        }
+        let found: Vec<(Fault, String)> = verifier.finish().0.into_iter().map(|finding| (finding.fault, finding.message)).collect();
+        found
+    };
+    let gap = |more: &str| vec![(Fault::Missing, format!("the chain has a gap here{more}"))];
+    assert_eq!(findings(&[]), []);
+    assert_eq!(findings(&[1, 2, 3]), gap("; a record of the log says that they were dropped"));
+    assert_eq!(findings(&[3]), gap("; a record of the log says that they were dropped"));
+    assert_eq!(findings(&[3, 4]), gap("; a record of the log says that some of them were dropped"));
+    assert_eq!(findings(&[4]), gap(""));
+    // What another record would have told is not known.
+    assert_eq!(findings(&[3, 7]), gap(""));
 }

@@ -7,7 +7,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum as _};
 
 use super::output::{self, Color};
-use super::{Exit, audit, check, diagnostic, exit, matrix, reasons, replay, revoke, seal, sign, test, token, up, verify_url};
+use super::{Exit, attempt, audit, check, diagnostic, exit, matrix, reasons, replay, revoke, seal, sign, test, token, up, verify_url};
 
 const EXAMPLES: &str = r"
 cedargate up
@@ -53,6 +53,7 @@ enum Command {
     Reasons(reasons::ReasonsArgs),
     Audit(audit::AuditArgs),
     Replay(replay::ReplayArgs),
+    Try(attempt::TryArgs),
 }
 
 /// Runs the command with the process's arguments.
@@ -80,6 +81,7 @@ fn run(args: Vec<OsString>) -> Exit {
         Command::Reasons(args) => reasons::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Try(args) => attempt::run(&args),
     };
     result.unwrap_or_else(|error| diagnostic::show(&error))
 }

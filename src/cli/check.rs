@@ -1,11 +1,13 @@
 //! `cedargate check`: load policies and keys as the gate would, and say everything that is wrong.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::diagnostic::{Invalid, JsonProblem, count};
 use super::files::{self, Folders};
 use super::output::{self, Format};
 use super::{Exit, exit};
+use crate::audit::sink::Target;
 use crate::bundle::Gate;
 use crate::host::Manifest;
 use crate::host::allowed::AllowedHosts;
@@ -50,6 +52,19 @@ pub(super) fn unreachable(gate: &Gate, allowed: &AllowedHosts, manifest: &str) -
             )
         })
         .collect()
+}
+
+/// The same for the sink of records that the variables name; empty where there is none, or they are unusable, which every answer tells.
+pub(super) fn unreachable_sink(variables: &BTreeMap<String, String>, allowed: &AllowedHosts, manifest: &str) -> String {
+    let value = |name: &str| variables.get(name).map_or("", String::as_str);
+    let sink = Target::parse(value("audit_sink"), value("audit_sink_url"), value("audit_sink_token"), value("audit_sink_region"));
+    match sink.ok().flatten() {
+        Some(sink) if !sink.url().to_string().parse().is_ok_and(|uri| allowed.allows(&uri)) => {
+            let origin = sink.url().origin();
+            format!("warning: no record can be sent to the sink: add \"{origin}\" to allowed_outbound_hosts in {manifest}\n")
+        }
+        _ => String::new(),
+    }
 }
 
 /// Which checks are switched off, a line each; empty when there is none.
@@ -121,5 +136,13 @@ mod tests {
             "warning: the status lists of issuer `corp` cannot be fetched: add \"https://id.example.com\" to allowed_outbound_hosts in spin.toml\n"
         );
         assert_eq!(unreachable(&gate, &allowed("https://*:*"), "spin.toml"), "");
+        let variables = |url: &str| [("audit_sink", "otlp"), ("audit_sink_url", url)].map(|(a, b)| (a.to_owned(), b.to_owned())).into();
+        assert_eq!(
+            unreachable_sink(&variables("https://otel.example.com:4318/x"), &allowed("https://otel.example.com"), "spin.toml"),
+            "warning: no record can be sent to the sink: add \"https://otel.example.com:4318\" to allowed_outbound_hosts in spin.toml\n"
+        );
+        for url in ["https://otel.example.com", "http://otel.example.com", ""] {
+            assert_eq!(unreachable_sink(&variables(url), &allowed("https://otel.example.com"), "spin.toml"), "", "{url}");
+        }
     }
 }

@@ -7,6 +7,7 @@
 
 mod app;
 mod archive;
+pub mod attempt;
 pub mod audit;
 pub mod check;
 mod dev_keys;

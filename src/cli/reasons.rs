@@ -106,7 +106,7 @@ fn row(reason: Reason) -> Row {
 }
 
 /// What the caller and what the operator should do. By group, and closer where the group's advice would mislead.
-fn advice(reason: Reason) -> (&'static str, &'static str) {
+pub(super) fn advice(reason: Reason) -> (&'static str, &'static str) {
     const NOTHING: &str = "nothing";
     const NEW_TOKEN: &str = "get a new token and try again";
     match reason.code() {
@@ -181,6 +181,10 @@ fn advice(reason: Reason) -> (&'static str, &'static str) {
         "system.unsealed" => ("try again later", "deploy the sealed component (`cedargate seal`), not the base one"),
         "system.clock" => ("try again later", "set the host's clock"),
         "system.configuration" => ("try again later", "the record names the variable: set it in the deployment"),
+        "system.audit_unavailable" => (
+            "try again later; a request with side effects may have had them",
+            "see to where records go: the component's standard output, and the sink where there is one",
+        ),
         "system.internal" => ("try again later; report it with the decision id", "a fault of the gate: report it with the record"),
         _ => match group(reason) {
             "request" => (

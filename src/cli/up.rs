@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use miette::{Context, IntoDiagnostic, MietteDiagnostic, miette};
 
-use super::check::{insecure, unreachable};
+use super::check::{insecure, unreachable, unreachable_sink};
 use super::files::{self, Folders};
 use super::progress::Progress;
 use super::seal::{read_base, refused, write_whole};
@@ -136,7 +136,8 @@ async fn serve(args: UpArgs) -> miette::Result<Exit> {
     }
     let app = manifest.resolve(&variables, environment).map_err(|error| miette!("{error}"))?;
     let manifest = args.from.display().to_string();
-    let warnings = gate.map(|gate| [unreachable(&gate, &app.allowed, &manifest), insecure(&gate)].concat()).unwrap_or_default();
+    let warnings = gate.map(|gate| [unreachable(&gate, &app.allowed, &manifest), insecure(&gate)].concat()).unwrap_or_default()
+        + &unreachable_sink(&app.variables, &app.allowed, &manifest);
     let origin = app.variables.get(ORIGIN).cloned().unwrap_or_default();
 
     let tls = match (&args.tls_cert, &args.tls_key) {
@@ -283,7 +284,7 @@ fn greet(args: &UpArgs, server: &Server, told: &str, origin: &str, demo: bool) -
 }
 
 /// SIGINT and SIGTERM, caught from the moment this is made.
-struct Signals {
+pub(super) struct Signals {
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
     #[cfg(unix)]
@@ -292,14 +293,14 @@ struct Signals {
 
 impl Signals {
     #[cfg(unix)]
-    fn catch() -> miette::Result<Self> {
+    pub(super) fn catch() -> miette::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         let interrupt = signal(SignalKind::interrupt()).into_diagnostic()?;
         Ok(Self { interrupt, terminate: signal(SignalKind::terminate()).into_diagnostic()? })
     }
 
     #[cfg(unix)]
-    async fn next(&mut self) -> miette::Result<()> {
+    pub(super) async fn next(&mut self) -> miette::Result<()> {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
@@ -308,12 +309,12 @@ impl Signals {
     }
 
     #[cfg(not(unix))]
-    fn catch() -> miette::Result<Self> {
+    pub(super) fn catch() -> miette::Result<Self> {
         Ok(Self {})
     }
 
     #[cfg(not(unix))]
-    async fn next(&mut self) -> miette::Result<()> {
+    pub(super) async fn next(&mut self) -> miette::Result<()> {
         tokio::signal::ctrl_c().await.into_diagnostic()
     }
 }

@@ -2,19 +2,19 @@
 
 use std::rc::Rc;
 
-use spin_sdk::wasip3::clocks::{monotonic_clock, system_clock};
+use spin_sdk::wasip3::clocks::monotonic_clock;
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 use spin_sdk::wasip3::random::random;
 
 use super::exchange::{self, Inbound};
-use super::records::{write, write_outcome};
+use super::records::{self, write, write_first, write_outcome};
 use super::revocations::Changed;
 use super::settings::Settings;
 use super::sign::{self, Steps};
 use super::{answers, carry, keys, revocations, sealed, settings};
 use crate::audit::{Context, DecisionId, Entropy, Record, RequestView, Scene, Timestamp, Timing, TraceIds, Upstream};
 use crate::bundle::Gate;
-use crate::decision::{self, Decision, Denial, Permit, Reason, Trial, UnixTime};
+use crate::decision::{self, Decision, Denial, Permit, Reason, Trial};
 use crate::enforce::{Answer, Challenge, Onward, forward};
 use crate::identity::{Answers, Presented};
 use crate::limits;
@@ -32,8 +32,7 @@ pub(super) struct Visit {
 
 impl Visit {
     fn start() -> Self {
-        let now = system_clock::now();
-        let time = Timestamp { seconds: UnixTime(now.seconds), millis: u16::try_from(now.nanoseconds / 1_000_000).unwrap_or(999) };
+        let time = records::now();
         let entropy = draw();
         Self { time, entropy, id: DecisionId::new(time, entropy), began: monotonic_clock::now() }
     }
@@ -191,7 +190,7 @@ async fn carry_on(
     let onward = Onward { decision_id: id, gate: record.gate, trace: record.trace };
     let forwarded = forward(permit, record.facts, destination, &onward);
     // SECURITY: where what cannot be recorded must not happen, it is recorded first.
-    if settings.record_first && !write(&Record::permitted(record.context(0, timing, None), &decision)) {
+    if settings.record_first && !write_first(&Record::permitted(record.context(0, timing, None), &decision)).await {
         let answer = Answer::fault(Reason::SystemAuditUnavailable, id);
         let upstream = Upstream { outcome: Err(Reason::SystemAuditUnavailable.into()), time: 0 };
         write_outcome(record.scene(), &record.visit.id, answer.status, &upstream);

@@ -17,5 +17,6 @@ mod revocations;
 mod sealed;
 mod settings;
 mod sign;
+mod sink;
 mod status;
 mod store;

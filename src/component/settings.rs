@@ -9,6 +9,7 @@ use spin_sdk::variables::{self, Error};
 use spin_sdk::wasip3::clocks::monotonic_clock;
 use spin_sdk::wasip3::random::random;
 
+use crate::audit::sink::Target;
 use crate::enforce::{Destination, Origin};
 use crate::identity::{Deployment, PublicUrl, Secret};
 use crate::limits;
@@ -59,11 +60,20 @@ pub(super) struct Timeouts {
     pub(super) between_bytes: u64,
 }
 
+/// Where records go beside standard output.
+#[derive(Debug)]
+pub(super) struct Sink {
+    pub(super) target: Target,
+    /// Where the gate is.
+    pub(super) region: String,
+}
+
 thread_local! {
     static CACHE: RefCell<Option<(u64, Rc<Settings>)>> = const { RefCell::new(None) };
     // No text, nothing in it.
     static KEYRING: RefCell<(String, Arc<Keyring>)> = RefCell::default();
     static AUDIT: RefCell<(String, Arc<Keyring>)> = RefCell::default();
+    static SINK: RefCell<Option<Rc<Sink>>> = const { RefCell::new(None) };
     static SERVICES: RefCell<(String, Arc<ServiceCredentials>)> = RefCell::default();
 }
 
@@ -90,6 +100,11 @@ pub(super) fn audit_keys() -> Arc<Keyring> {
     AUDIT.with_borrow(|(_, keys)| keys.clone())
 }
 
+/// The sink that was configured last, for the same records and for those that wait.
+pub(super) fn sink() -> Option<Rc<Sink>> {
+    SINK.with_borrow(Option::clone)
+}
+
 /// A variable that is read into something, and again only when its text is another one: keys are costly to read.
 async fn parsed<T: Default>(
     cache: &'static LocalKey<RefCell<(String, Arc<T>)>>,
@@ -112,6 +127,10 @@ async fn read() -> Result<Settings, String> {
         None => Err("variable `origin` is not set".to_owned()),
     };
     let region = get("edge_region").await?.unwrap_or_else(|| "local".to_owned());
+    // First, and kept beside the settings: what records are chained with and where they go is needed even where the settings cannot
+    // be read.
+    parsed(&AUDIT, "audit_keys", Keyring::parse).await?;
+    sink_of(&region).await?;
     let trusted_hops = number("trusted_hops", 0).await?;
     let trusted_hops = usize::try_from(trusted_hops)
         .ok()
@@ -133,8 +152,6 @@ async fn read() -> Result<Settings, String> {
         keyring: parsed(&KEYRING, "signed_url_keys", Keyring::parse).await?,
         services: parsed(&SERVICES, "signed_url_credentials", ServiceCredentials::parse).await?,
     };
-    // Kept beside the settings: what records are chained with is needed even where the settings cannot be read.
-    parsed(&AUDIT, "audit_keys", Keyring::parse).await?;
     let record_first = match get("audit_mode").await?.as_deref() {
         None | Some("after") => false,
         Some("before") => true,
@@ -162,6 +179,17 @@ async fn read() -> Result<Settings, String> {
         store,
         revocation_lifetime,
     })
+}
+
+async fn sink_of(region: &str) -> Result<(), String> {
+    let mut values = [const { String::new() }; 4];
+    for (value, name) in values.iter_mut().zip(["audit_sink", "audit_sink_url", "audit_sink_token", "audit_sink_region"]) {
+        *value = get(name).await?.unwrap_or_default();
+    }
+    let [format, url, token, sink_region] = values;
+    let target = Target::parse(&format, &url, &token, &sink_region)?;
+    SINK.with_borrow_mut(|sink| *sink = target.map(|target| Rc::new(Sink { target, region: region.to_owned() })));
+    Ok(())
 }
 
 /// The secrets that are set, in order.

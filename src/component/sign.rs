@@ -7,7 +7,7 @@ use spin_sdk::wasip3::http::types::{Request, Response};
 
 use super::exchange;
 use super::handler::{Recorder, micros};
-use super::records::write;
+use super::records::{write, write_first};
 use super::settings::Settings;
 use crate::audit::{Context, Record, SigningView, Timing};
 use crate::decision::{self, Decision, Denial, Identified, Reason, UnixTime};
@@ -30,7 +30,7 @@ pub(super) async fn sign(
     settings: &Rc<Settings>,
     steps: Steps,
 ) -> Response {
-    let (id, now) = (record.visit.id.as_str(), record.visit.time.seconds);
+    let (id, now, method) = (record.visit.id.as_str(), record.visit.time.seconds, record.facts.method.as_str());
     let challenge = Challenge { gate: record.gate, facts: record.facts, deployment: &settings.deployment, now };
     let denied = |decision: &Decision, timing| {
         let answer = Answer::denial(decision, Some(&challenge), id);
@@ -97,11 +97,14 @@ pub(super) async fn sign(
     let context = Context { signing: views, ..record.context(answer.status, timing, None) };
     if !made {
         write(&Record::new(context, &decision));
-    } else if !write(&Record::permitted(context, &decision)) {
+    } else {
+        let record = Record::permitted(context, &decision);
         // SECURITY: what cannot be recorded is not handed out.
-        return exchange::respond(Answer::fault(Reason::SystemInternal, id), record.facts.method.as_str());
+        if !(if settings.record_first { write_first(&record).await } else { write(&record) }) {
+            return exchange::respond(Answer::fault(Reason::SystemAuditUnavailable, id), method);
+        }
     }
-    exchange::respond(answer, record.facts.method.as_str())
+    exchange::respond(answer, method)
 }
 
 /// What became of one URL: it was made, or not, with the status for this caller.

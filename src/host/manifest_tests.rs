@@ -134,6 +134,10 @@ fn the_projects_own_manifest_is_served() {
         [
             "audit_keys",
             "audit_mode",
+            "audit_sink",
+            "audit_sink_region",
+            "audit_sink_token",
+            "audit_sink_url",
             "dpop_nonce_secret",
             "dpop_nonce_secret_previous",
             "edge_region",

@@ -17,6 +17,10 @@ use crate::request::Facts;
 pub struct Explanation {
     /// The answer.
     pub verdict: Verdict,
+    /// The context of the request, in Cedar's JSON.
+    pub context: Value,
+    /// The entities it was answered with, other than actions, in Cedar's JSON.
+    pub entities: Vec<Value>,
     /// Every policy, in the order of their ids. Empty when the schema rules the question out, or it cannot be asked.
     pub policies: Vec<Explained>,
 }
@@ -88,11 +92,12 @@ impl PolicyStore {
         let verdict = self.ask(question, identity, purpose, now);
         let Named { name, paths, typed, asked, .. } = self.name(question, identity, purpose);
         let prepared = paths.and_then(|paths| self.prepare(&asked, name, purpose, question, &paths, typed, identity, now));
-        let mut policies = Vec::new();
+        let (mut policies, mut context, mut known) = (Vec::new(), Value::Null, Vec::new());
         if let Ok(Some((request, entities))) = prepared {
+            (context, known) = shown(&request, &entities);
             policies = self.explained(Some((&request, &entities)));
         }
-        Explanation { verdict, policies }
+        Explanation { verdict, context, entities: known, policies }
     }
 
     /// Every policy with its clauses, none of which was asked about.
@@ -114,7 +119,8 @@ impl PolicyStore {
             step_up: None,
         };
         self.read(&self.authorizer.is_authorized(request, &self.set, entities), &mut verdict);
-        Explanation { verdict, policies: self.explained(Some((request, entities))) }
+        let (context, known) = shown(request, entities);
+        Explanation { verdict, context, entities: known, policies: self.explained(Some((request, entities))) }
     }
 
     fn explained(&self, asked: Option<(&Request, &Entities)>) -> Vec<Explained> {
@@ -192,6 +198,28 @@ impl Asking<'_> {
             return Met::Failed(error.inner().to_string());
         }
         if response.decision() == Decision::Allow { Met::Yes } else { Met::No }
+    }
+}
+
+/// The context, and the entities other than actions. What cannot be written is not shown; it was asked all the same.
+fn shown(request: &Request, entities: &Entities) -> (Value, Vec<Value>) {
+    let context = request.context().and_then(|context| context.to_json_value().ok()).map(ordered).unwrap_or_default();
+    let others = entities.iter().filter(|entity| entity.uid().type_name().basename() != "Action");
+    let mut known: Vec<Value> = others.filter_map(|entity| entity.to_json_value().ok()).map(ordered).collect();
+    known.sort_by_key(|entity| entity.get("uid").map(Value::to_string));
+    (context, known)
+}
+
+/// The same with every array in order: in Cedar's JSON they are sets, and come as they please.
+fn ordered(value: Value) -> Value {
+    match value {
+        Value::Array(values) => {
+            let mut values: Vec<Value> = values.into_iter().map(ordered).collect();
+            values.sort_by_cached_key(Value::to_string);
+            Value::Array(values)
+        }
+        Value::Object(members) => Value::Object(members.into_iter().map(|(name, value)| (name, ordered(value))).collect()),
+        other => other,
     }
 }
 

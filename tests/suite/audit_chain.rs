@@ -31,7 +31,7 @@ fn chained(bundle: &Bundle, key: Value) -> Setup {
 }
 
 /// `cedargate audit verify` of these lines.
-fn verify(lines: &[String], keys: &str, more: &[&str]) -> Ended {
+pub(super) fn verify(lines: &[String], keys: &str, more: &[&str]) -> Ended {
     let folder = tempfile::tempdir().unwrap();
     let (log, ring) = (folder.path().join("log.jsonl"), folder.path().join("keys.json"));
     std::fs::write(&log, lines.iter().map(|line| format!("{line}\n")).collect::<String>()).unwrap();

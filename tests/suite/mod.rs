@@ -2,9 +2,12 @@
 
 mod support;
 
+mod attempt;
 mod audit_chain;
 mod audit_query;
 mod audit_replay;
+mod audit_serve;
+mod audit_sinks;
 mod binding;
 mod both;
 mod command;

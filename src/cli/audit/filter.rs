@@ -271,7 +271,7 @@ fn status(text: &str) -> Result<Status, String> {
 }
 
 /// A point in time, in milliseconds since 1970.
-fn moment(text: &str) -> Result<i64, String> {
+pub(super) fn moment(text: &str) -> Result<i64, String> {
     if let Ok(time) = text.parse::<Timestamp>() {
         return Ok(time.as_millisecond());
     }

@@ -12,7 +12,7 @@ use super::super::output;
 /// How the lines of records begin. Under Spin other output may stand between them.
 const START: &str = r#"{"v":"#;
 /// Longest line that is looked at, in bytes: far more than any record has.
-const LINE_BYTES: u64 = 4 * 1024 * 1024;
+pub(super) const LINE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// The logs of one invocation.
 #[derive(Debug, clap::Args)]
@@ -71,7 +71,7 @@ impl Input {
 }
 
 /// Whether a line looks like a record, also when a collector put its members into another order.
-fn is_record(text: &str) -> bool {
+pub(super) fn is_record(text: &str) -> bool {
     text.starts_with(START) || (text.starts_with('{') && [r#""v""#, r#""policy_digest""#].iter().all(|name| text.contains(name)))
 }
 

@@ -6,6 +6,7 @@ mod filter;
 mod input;
 mod query;
 mod scan;
+mod serve;
 mod shadow;
 mod verify;
 mod why;
@@ -15,6 +16,8 @@ mod write;
 use clap::{Args, Subcommand};
 
 pub use input::{Input, Line};
+pub(super) use scan::one_line;
+pub(super) use why_text::Told;
 
 use super::Exit;
 
@@ -32,6 +35,7 @@ enum Command {
     Verify(verify::VerifyArgs),
     Why(why::WhyArgs),
     Shadow(shadow::ShadowArgs),
+    Serve(serve::ServeArgs),
 }
 
 /// Runs one of the subcommands.
@@ -45,5 +49,6 @@ pub fn run(args: &AuditArgs) -> miette::Result<Exit> {
         Command::Verify(args) => verify::run(args),
         Command::Why(args) => why::run(args),
         Command::Shadow(args) => shadow::run(args),
+        Command::Serve(args) => serve::run(args),
     }
 }

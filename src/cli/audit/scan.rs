@@ -105,6 +105,6 @@ pub(super) fn warn(line: Line<'_>, what: &str) {
 }
 
 /// Text of a log for a place in a line of the terminal: nothing in it can begin a line, move the cursor or change colours.
-pub(super) fn one_line(text: &str) -> String {
+pub(in crate::cli) fn one_line(text: &str) -> String {
     visible(text).replace(['\n', '\t'], " ")
 }

@@ -16,7 +16,7 @@ use crate::cli::output::Format;
 use crate::signed_url::Keyring;
 
 /// Where the keyring is found when no file is named.
-const KEYS: &str = "SPIN_VARIABLE_AUDIT_KEYS";
+pub(super) const KEYS: &str = "SPIN_VARIABLE_AUDIT_KEYS";
 /// Most findings that `--format json` lists. All are counted.
 const LISTED: usize = 10_000;
 
@@ -134,11 +134,7 @@ impl Found {
             _ => String::new(),
         };
         let mut text = format!("{place}\x1b[31m{}\x1b[0m: ", fault.as_str());
-        match records {
-            Some((first, last)) if first == last => text.push_str(&format!("record {first}")),
-            Some((first, last)) => text.push_str(&format!("records {first} to {last}")),
-            None => text.push_str("a line"),
-        }
+        text.push_str(&place_in_words(*records));
         if let Some(instance) = instance {
             text.push_str(&format!(" of instance {}", one_line(instance)));
         }
@@ -161,6 +157,15 @@ impl Found {
         let counts: Vec<String> = self.counts.iter().map(|(fault, count)| format!("{count} {}", fault.as_str())).collect();
         text.push_str(&format!(": \x1b[31m{}\x1b[0m\n", counts.join(", ")));
         text
+    }
+}
+
+/// Which records of their chain a finding is about.
+pub(super) fn place_in_words(records: Option<(u64, u64)>) -> String {
+    match records {
+        Some((first, last)) if first == last => format!("record {first}"),
+        Some((first, last)) => format!("records {first} to {last}"),
+        None => "a line".to_owned(),
     }
 }
 

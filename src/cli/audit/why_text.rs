@@ -23,7 +23,7 @@ pub(super) struct Why<'e> {
 
 /// What is told of one explanation.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(in crate::cli) struct Told {
     /// The policies that decided.
     decided: Vec<Explained>,
     /// Of a denial that no policy asked for: the permits that came nearest.
@@ -31,8 +31,9 @@ pub(super) struct Told {
 }
 
 impl Told {
-    pub(super) fn of(explanation: &Explanation) -> Self {
-        let Explanation { verdict, policies } = explanation;
+    /// Takes what is told out of an explanation.
+    pub(in crate::cli) fn of(explanation: &Explanation) -> Self {
+        let Explanation { verdict, policies, .. } = explanation;
         let decided = |one: &&Explained| verdict.determining.iter().any(|policy| policy.id == one.id);
         let failed = |one: &&Explained| verdict.errors.iter().any(|error| error.starts_with(&format!("{}: ", one.id)));
         let mut nearest: Vec<&Explained> = Vec::new();
@@ -45,6 +46,42 @@ impl Told {
             decided: policies.iter().filter(|one| decided(one) || failed(one)).cloned().collect(),
             nearest: nearest.into_iter().cloned().collect(),
         }
+    }
+}
+
+impl Told {
+    /// In words: the policies that decided, whole; of the nearest what they lacked.
+    pub(in crate::cli) fn human(&self) -> String {
+        let mut text = String::new();
+        for one in &self.decided {
+            policy(one, &mut text);
+        }
+        if !self.nearest.is_empty() {
+            text.push_str("\n\x1b[1mNo policy permits it. Nearest are\x1b[0m\n");
+        }
+        for one in &self.nearest {
+            nearest(one, &mut text);
+        }
+        text
+    }
+
+    /// For programs.
+    pub(in crate::cli) fn json(&self) -> Value {
+        let policy = |one: &Explained| {
+            let clauses = one.clauses.iter().map(|Clause { part, text, met }| {
+                let (word, detail) = word(met);
+                json!({ "part": part, "text": text, "met": word, "detail": detail })
+            });
+            let annotations: serde_json::Map<String, Value> =
+                one.annotations.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+            json!({
+                "id": one.id, "effect": if one.permits { "permit" } else { "forbid" }, "annotations": annotations, "text": one.text,
+                "clauses": clauses.collect::<Vec<_>>(),
+            })
+        };
+        json!({
+            "policies": self.decided.iter().map(policy).collect::<Vec<_>>(), "nearest": self.nearest.iter().map(policy).collect::<Vec<_>>(),
+        })
     }
 }
 
@@ -66,26 +103,13 @@ impl<'e> Why<'e> {
     }
 
     pub(super) fn json(&self) -> Value {
-        let policy = |one: &Explained| {
-            let clauses = one.clauses.iter().map(|Clause { part, text, met }| {
-                let (word, detail) = word(met);
-                json!({ "part": part, "text": text, "met": word, "detail": detail })
-            });
-            let annotations: serde_json::Map<String, Value> =
-                one.annotations.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
-            json!({
-                "id": one.id, "effect": if one.permits { "permit" } else { "forbid" }, "annotations": annotations, "text": one.text,
-                "clauses": clauses.collect::<Vec<_>>(),
-            })
-        };
         let explanations: Vec<_> = self
             .told
             .iter()
             .map(|(item, told)| {
-                json!({
-                    "item": item, "policies": told.decided.iter().map(policy).collect::<Vec<_>>(),
-                    "nearest": told.nearest.iter().map(policy).collect::<Vec<_>>(),
-                })
+                let mut told = told.json();
+                told["item"] = json!(item);
+                told
             })
             .collect();
         json!({
@@ -201,15 +225,7 @@ impl<'e> Why<'e> {
         }
         match self.told(item) {
             Some(told) => {
-                for one in &told.decided {
-                    policy(one, text);
-                }
-                if !told.nearest.is_empty() {
-                    text.push_str("\n\x1b[1mNo policy permits it. Nearest are\x1b[0m\n");
-                }
-                for one in &told.nearest {
-                    nearest(one, text);
-                }
+                text.push_str(&told.human());
             }
             None => {
                 for one in recorded {

@@ -2,6 +2,7 @@
 //! process.
 
 pub mod client;
+pub mod collector;
 pub mod gate;
 pub mod jwks_server;
 pub mod links;

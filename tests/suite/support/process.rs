@@ -1,6 +1,6 @@
 //! The built command, in a folder of its own.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -82,7 +82,7 @@ impl Project {
     }
 }
 
-fn copy(from: &Path, to: &Path) {
+pub fn copy(from: &Path, to: &Path) {
     std::fs::create_dir(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
@@ -239,6 +239,49 @@ impl Up {
 }
 
 impl Drop for Up {
+    fn drop(&mut self) {
+        // One that has ended already cannot be killed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// `cedargate audit serve` as a process. It is killed when it is dropped.
+pub struct Console {
+    child: Child,
+    pub url: String,
+    pub addr: SocketAddr,
+}
+
+impl Console {
+    /// Starts it and waits until it serves.
+    pub fn start(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = Lines::of(child.stderr.take().unwrap());
+        // From here on a panic must end it.
+        let mut console = Self { child, url: String::new(), addr: ([0, 0, 0, 0], 0).into() };
+        let said = stderr.until("the address", |lines| lines.iter().any(|line| line.starts_with("the console is at ")));
+        let line = said.iter().find_map(|line| line.strip_prefix("the console is at ")).unwrap();
+        console.url = line.to_owned();
+        console.addr = line.split_once("://").unwrap().1.trim_end_matches('/').parse().unwrap();
+        console
+    }
+
+    /// Writes to its standard input.
+    pub fn feed(&self, bytes: &[u8]) {
+        let mut stdin = self.child.stdin.as_ref().expect("a pipe");
+        stdin.write_all(bytes).and_then(|()| stdin.flush()).unwrap();
+    }
+
+    /// Stops it as Ctrl-C does.
+    pub fn stop(mut self) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("sh").args(["-c", "kill -s INT \"$0\"", &id]).status().unwrap().success());
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+    }
+}
+
+impl Drop for Console {
     fn drop(&mut self) {
         // One that has ended already cannot be killed.
         let _ = self.child.kill();

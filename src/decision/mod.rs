@@ -185,11 +185,22 @@ pub fn authorize(gate: &Gate, facts: &Facts, identified: Identified, purpose: Pu
     Decision { identity, credentials, verdict: Some(verdict), outcome, status }
 }
 
-/// The denial of a verdict for this reason, and its status. Without any credential the answer is "say who you are", whatever the
-/// reason; the record keeps the reason.
+/// What a verdict comes to, for who only asks: its reason, and the status of the answer. Nothing is let through by it.
+pub fn comes_to(verdict: &Verdict, identity: &Identity) -> (Reason, u16) {
+    match reason_of(verdict) {
+        Reason::PolicyPermit => (Reason::PolicyPermit, 200),
+        reason => (reason, status_of(reason, identity)),
+    }
+}
+
+/// The denial of a verdict for this reason, and its status.
 fn denial_of(reason: Reason, verdict: &Verdict, identity: &Identity) -> (Denial, u16) {
-    let status = if matches!(identity, Identity::Anonymous) { 401 } else { reason.status() };
-    (Denial::new(reason, verdict.errors.join("; ")), status)
+    (Denial::new(reason, verdict.errors.join("; ")), status_of(reason, identity))
+}
+
+/// The status of a denial. Without any credential the answer is "say who you are", whatever the reason; the record keeps the reason.
+fn status_of(reason: Reason, identity: &Identity) -> u16 {
+    if matches!(identity, Identity::Anonymous) { 401 } else { reason.status() }
 }
 
 /// The reason a verdict stands for.

@@ -98,6 +98,11 @@ impl Issuers {
         self.by_iss.values().map(|issuer| issuer.name.as_str())
     }
 
+    /// Of the issuer of this name: its exact `iss`, what its subjects are, and what their ids begin with.
+    pub fn describe(&self, name: &str) -> Option<(&str, PrincipalKind, &str)> {
+        self.named(name).map(|issuer| (issuer.iss.as_str(), issuer.kind, issuer.prefix.as_str()))
+    }
+
     /// How many keys there are, over all issuers.
     pub fn keys(&self) -> usize {
         self.by_iss.values().map(|issuer| issuer.keys.len()).sum()

@@ -3,7 +3,7 @@
 //! Clauses are evaluated by Cedar itself, each as the only condition of a policy, over the very entities and context of the request.
 //! Never runs in a gate that serves: it costs many times what a decision does.
 
-use cedar_policy::{Decision, Effect, Entities, Policy, PolicySet, Request};
+use cedar_policy::{Decision, Effect, Entities, EntityUid, Policy, PolicySet, Request};
 use serde_json::{Value, json};
 
 use super::store::{Named, Question};
@@ -94,23 +94,46 @@ impl PolicyStore {
         let prepared = paths.and_then(|paths| self.prepare(&asked, name, purpose, question, &paths, typed, identity, now));
         let (mut policies, mut context, mut known) = (Vec::new(), Value::Null, Vec::new());
         if let Ok(Some((request, entities))) = prepared {
-            let asking = Asking { store: self, request: &request, entities: &entities };
-            // What cannot be written is not shown; it was asked all the same.
-            context = request.context().and_then(|context| context.to_json_value().ok()).map(ordered).unwrap_or_default();
-            let shown = entities.iter().filter(|entity| entity.uid().type_name().basename() != "Action");
-            known = shown.filter_map(|entity| entity.to_json_value().ok()).map(ordered).collect();
-            known.sort_by_key(|entity: &Value| entity.get("uid").map(Value::to_string));
-            policies = self.set.policies().map(|policy| asking.explain(policy)).collect();
+            (context, known) = shown(&request, &entities);
+            policies = self.explained(Some((&request, &entities)));
         }
-        policies.sort_by(|a: &Explained, b: &Explained| a.id.cmp(&b.id));
         Explanation { verdict, context, entities: known, policies }
+    }
+
+    /// Every policy with its clauses, none of which was asked about.
+    pub fn outline(&self) -> Vec<Explained> {
+        self.explained(None)
+    }
+
+    /// Asks and explains in Cedar's own terms: these entities alone, nothing that the gate knows about a request.
+    pub fn explain_plain(&self, request: &Request, entities: &Entities) -> Explanation {
+        let uid = |uid: Option<&EntityUid>| uid.map(ToString::to_string).unwrap_or_default();
+        let mut verdict = Verdict {
+            allow: false,
+            determining: vec![],
+            errors: vec![],
+            principal: uid(request.principal()),
+            action: uid(request.action()),
+            resource: uid(request.resource()),
+            missing_scope: vec![],
+            step_up: None,
+        };
+        self.read(&self.authorizer.is_authorized(request, &self.set, entities), &mut verdict);
+        let (context, known) = shown(request, entities);
+        Explanation { verdict, context, entities: known, policies: self.explained(Some((request, entities))) }
+    }
+
+    fn explained(&self, asked: Option<(&Request, &Entities)>) -> Vec<Explained> {
+        let asking = Asking { store: self, asked };
+        let mut policies: Vec<Explained> = self.set.policies().map(|policy| asking.explain(policy)).collect();
+        policies.sort_by(|a, b| a.id.cmp(&b.id));
+        policies
     }
 }
 
 struct Asking<'a> {
     store: &'a PolicyStore,
-    request: &'a Request,
-    entities: &'a Entities,
+    asked: Option<(&'a Request, &'a Entities)>,
 }
 
 impl Asking<'_> {
@@ -164,17 +187,27 @@ impl Asking<'_> {
 
     /// Whether a policy with one clause applies.
     fn met(&self, policy: Option<&Policy>) -> Met {
+        let Some((request, entities)) = self.asked else { return Met::NotReached };
         let Some(policy) = policy else { return Met::Failed("it cannot be evaluated by itself".to_owned()) };
         let set = match PolicySet::from_policies([policy.clone()]) {
             Ok(set) => set,
             Err(error) => return Met::Failed(error.to_string()),
         };
-        let response = self.store.authorizer.is_authorized(self.request, &set, self.entities);
+        let response = self.store.authorizer.is_authorized(request, &set, entities);
         if let Some(cedar_policy::AuthorizationError::PolicyEvaluationError(error)) = response.diagnostics().errors().next() {
             return Met::Failed(error.inner().to_string());
         }
         if response.decision() == Decision::Allow { Met::Yes } else { Met::No }
     }
+}
+
+/// The context, and the entities other than actions. What cannot be written is not shown; it was asked all the same.
+fn shown(request: &Request, entities: &Entities) -> (Value, Vec<Value>) {
+    let context = request.context().and_then(|context| context.to_json_value().ok()).map(ordered).unwrap_or_default();
+    let others = entities.iter().filter(|entity| entity.uid().type_name().basename() != "Action");
+    let mut known: Vec<Value> = others.filter_map(|entity| entity.to_json_value().ok()).map(ordered).collect();
+    known.sort_by_key(|entity| entity.get("uid").map(Value::to_string));
+    (context, known)
 }
 
 /// The same with every array in order: in Cedar's JSON they are sets, and come as they please.

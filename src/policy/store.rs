@@ -354,7 +354,7 @@ impl PolicyStore {
         Ok(found)
     }
 
-    fn read(&self, response: &Response, verdict: &mut Verdict) {
+    pub(super) fn read(&self, response: &Response, verdict: &mut Verdict) {
         verdict.allow = response.decision() == Decision::Allow;
         let diagnostics = response.diagnostics();
         verdict.determining = diagnostics.reason().map(|id| self.policy(id.as_ref())).collect();

@@ -25,6 +25,7 @@ mod insecure;
 mod malformed;
 mod metadata;
 mod mtls;
+mod policy_tests;
 mod protocols;
 mod records;
 mod revocation;

@@ -1,8 +1,37 @@
 //! Explanations agree with the answers they explain.
 
-use super::matrix::identities;
-use super::{Asking, bundle, ids, load, user, with_policies};
+use super::{Asking, WEDNESDAY, bundle, certificate, ids, load, token, user, with_policies};
+use crate::decision::UnixTime;
+use crate::identity::{Identity, PrincipalKind};
 use crate::policy::{Clause, Explained, Met};
+
+/// Those of the golden matrix.
+fn identities() -> Vec<(&'static str, Identity)> {
+    let workload = {
+        let mut token = token("indexer", &[], &["documents.read"]);
+        token.kind = PrincipalKind::Workload;
+        Identity::from(token)
+    };
+    let recent = {
+        let mut token = token("carol", &["admins"], &[]);
+        token.auth_time = Some(UnixTime(WEDNESDAY.0 - 60));
+        Identity::from(token)
+    };
+    vec![
+        ("anonymous", Identity::Anonymous),
+        ("alice", user("alice", &["readers", "writers"], &["documents.write", "orders.write"])),
+        ("alice-ro", user("alice", &["readers", "writers"], &[])),
+        ("bob", user("bob", &["readers"], &["orders.write"])),
+        ("dana", user("dana", &[], &["documents.write"])),
+        ("carol", user("carol", &["admins"], &[])),
+        ("carol-now", recent),
+        ("audrey", user("audrey", &["night-auditors"], &[])),
+        ("mallory", user("mallory", &["admins", "readers", "writers"], &["documents.read", "documents.write", "orders.write"])),
+        ("indexer", workload),
+        ("courier", Identity::from(certificate("spiffe://example.org/courier"))),
+        ("link", Identity::SignedUrl { link: Box::new(crate::policy::context::sample_link()), certificate: None }),
+    ]
+}
 
 fn clauses(explained: &Explained) -> Vec<(&str, &str, Met)> {
     explained.clauses.iter().map(|Clause { part, text, met }| (*part, text.as_str(), met.clone())).collect()

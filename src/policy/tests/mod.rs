@@ -5,7 +5,6 @@ mod credentials;
 mod documentation;
 mod explain;
 mod facts;
-mod matrix;
 mod problems;
 mod random;
 mod step_up;

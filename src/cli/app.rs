@@ -7,7 +7,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum as _};
 
 use super::output::{self, Color};
-use super::{Exit, audit, check, diagnostic, exit, reasons, replay, revoke, seal, sign, token, up, verify_url};
+use super::{Exit, audit, check, diagnostic, exit, fmt, reasons, replay, revoke, seal, sign, token, up, verify_url};
 
 const EXAMPLES: &str = r"
 cedargate up
@@ -44,6 +44,7 @@ enum Command {
     Up(up::UpArgs),
     Seal(seal::SealArgs),
     Check(check::CheckArgs),
+    Fmt(fmt::FmtArgs),
     Token(token::TokenArgs),
     Revoke(revoke::RevokeArgs),
     Sign(sign::SignArgs),
@@ -69,6 +70,7 @@ fn run(args: Vec<OsString>) -> Exit {
         Command::Up(args) => up::run(args),
         Command::Seal(args) => seal::run(args),
         Command::Check(args) => check::run(&args),
+        Command::Fmt(args) => fmt::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Revoke(args) => revoke::run(&args),
         Command::Sign(args) => sign::run(&args),

@@ -7,7 +7,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum as _};
 
 use super::output::{self, Color};
-use super::{Exit, audit, check, diagnostic, exit, fmt, reasons, replay, revoke, seal, sign, token, up, verify_url};
+use super::{Exit, audit, check, diagnostic, exit, fmt, new, reasons, replay, revoke, seal, sign, token, up, verify_url};
 
 const EXAMPLES: &str = r"
 cedargate up
@@ -41,6 +41,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    New(new::NewArgs),
     Up(up::UpArgs),
     Seal(seal::SealArgs),
     Check(check::CheckArgs),
@@ -67,6 +68,7 @@ fn run(args: Vec<OsString>) -> Exit {
         Err(error) => return usage(&error),
     };
     let result = match cli.command {
+        Command::New(args) => new::run(&args),
         Command::Up(args) => up::run(args),
         Command::Seal(args) => seal::run(args),
         Command::Check(args) => check::run(&args),

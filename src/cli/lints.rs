@@ -163,11 +163,13 @@ impl Reader {
         let name = [("policy", policy), ("route", route), ("entity", entity)].into_iter().filter_map(|(key, name)| Some((key, name?)));
         let mut name = name.collect::<Vec<_>>();
         match (name.pop(), name.is_empty()) {
-            (Some((named, (name, _))), true) if named == key => {
-                because.then(|| Allowance { lint, key, name, span: value.span() })
-            }
+            (Some((named, (name, _))), true) if named == key => because.then(|| Allowance { lint, key, name, span: value.span() }),
             _ => {
-                self.problem(value.span(), format!("an allowance of `{lint}` names one `{key}`"), format!("write `{key} = \"…\"` and no other name"));
+                self.problem(
+                    value.span(),
+                    format!("an allowance of `{lint}` names one `{key}`"),
+                    format!("write `{key} = \"…\"` and no other name"),
+                );
                 None
             }
         }

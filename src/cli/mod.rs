@@ -16,6 +16,7 @@ pub mod files;
 pub mod fmt;
 mod http;
 mod lints;
+pub mod new;
 pub mod output;
 mod position;
 mod private_key;

@@ -27,6 +27,8 @@ pub use advice::{About, Advice, LINTS};
 pub(crate) use diagnose::syntax;
 pub use explain::{Clause, Explained, Explanation, Met};
 pub use reads::Reads;
+#[cfg(feature = "cli")]
+pub(crate) use routes::route_problem;
 pub use step_up::StepUp;
 pub use store::PolicyStore;
 pub(crate) use store::same;

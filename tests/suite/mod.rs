@@ -5,6 +5,7 @@ mod support;
 mod audit_chain;
 mod audit_query;
 mod audit_replay;
+mod authoring;
 mod binding;
 mod both;
 mod command;

@@ -6,6 +6,8 @@
 mod diff;
 mod text;
 
+pub(super) use text::policies;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

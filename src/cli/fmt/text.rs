@@ -13,7 +13,7 @@ const CONFIG: Config = Config { line_width: 120, indent_width: 2 };
 const ROUNDS: usize = 4;
 
 /// Policies in Cedar's form. `None`, with a problem told, when they cannot be had in it.
-pub(super) fn policies(file: &str, text: &str, report: &mut Report) -> Option<String> {
+pub(in crate::cli) fn policies(file: &str, text: &str, report: &mut Report) -> Option<String> {
     let before = match PolicySet::from_str(text) {
         Ok(set) => set,
         Err(error) => {
@@ -68,21 +68,25 @@ fn with_edges(before: &str, formatted: &str) -> String {
         let said = |lines: &[&str]| lines.iter().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect::<Vec<_>>();
         said(a) == said(b)
     };
-    let head = if same(old_head, new_head) { old_head } else { new_head };
-    let tail = if same(old_tail, new_tail) { old_tail } else { new_tail };
-    let middle = new.get(new_head.len()..new.len().saturating_sub(new_tail.len())).unwrap_or_default();
-    let mut lines = [head, middle, tail].concat();
-    lines.dedup_by(|a, b| a.is_empty() && b.is_empty());
-    tidy(&lines.join("\n"))
+    let edge = |old: &[&str], new: &[&str]| tidy(&if same(old, new) { old } else { new }.join("\n"));
+    let gap = |lines: &[&str], at: Option<&&str>| if !lines.is_empty() && at.is_some_and(|line| line.is_empty()) { "\n" } else { "" };
+    let (head_gap, tail_gap) = (gap(old_head, old_head.last()), gap(old_tail, old_tail.first()));
+    let (head, tail) = (edge(old_head, new_head), edge(old_tail, new_tail));
+    let middle = new.get(new_head.len()..new.len().saturating_sub(new_tail.len())).unwrap_or_default().join("\n");
+    let apart = |edge: &str, gap: &'static str| if edge.is_empty() { "" } else { gap };
+    format!("{head}{}{middle}\n{}{tail}", apart(&head, head_gap), apart(&tail, tail_gap))
 }
 
 /// A schema with its lines' ends put right. `None`, with a problem told, when it is none.
 pub(super) fn schema(file: &str, text: &str, report: &mut Report) -> Option<String> {
-    let meaning = |text: &str| SchemaFragment::from_cedarschema_str(text).map(|(fragment, _)| fragment.to_json_value().ok());
+    let meaning = |text: &str| match SchemaFragment::from_cedarschema_str(text) {
+        Ok((fragment, _)) => Ok(fragment.to_json_value().ok()),
+        Err(error) => Err(crate::policy::syntax(file, "schema.invalid", &error)),
+    };
     let before = match meaning(text) {
         Ok(before) => before,
-        Err(error) => {
-            report.add(crate::policy::syntax(file, "schema.invalid", &error));
+        Err(problem) => {
+            report.add(problem);
             return None;
         }
     };
@@ -97,7 +101,8 @@ pub(super) fn schema(file: &str, text: &str, report: &mut Report) -> Option<Stri
 }
 
 fn refuse(file: &str, message: &str, report: &mut Report) {
-    report.add(Problem::new(file, "fmt.refused", message).help("the file is left as it is; this is a fault of the formatter, not of yours"));
+    report
+        .add(Problem::new(file, "fmt.refused", message).help("the file is left as it is; this is a fault of the formatter, not of yours"));
 }
 
 /// No spaces at the ends of lines, no empty lines at either end, one line end after the last.
@@ -148,7 +153,8 @@ mod tests {
         let text = "// first\n@id(\"b\")\n@reason(\"says // no \\\"more\\\"\")\nforbid(principal,action,resource)when{context.path==\"//x\"// here\n};\n\
                     @id(\"a\") permit(principal,action,resource);\n\n\n// last";
         let after = formatted(text);
-        let places: Vec<_> = ["// first", "@id(\"b\")", "says // no", "// here", "@id(\"a\")", "// last"].map(|part| after.find(part).unwrap()).into();
+        let places: Vec<_> =
+            ["// first", "@id(\"b\")", "says // no", "// here", "@id(\"a\")", "// last"].map(|part| after.find(part).unwrap()).into();
         assert!(places.is_sorted(), "{after}");
         assert_eq!(formatted(&after), after);
     }
@@ -156,7 +162,12 @@ mod tests {
     #[test]
     fn a_comment_about_the_file_stays_apart_from_the_first_policy() {
         let policy = "@id(\"a\")\npermit (principal, action, resource);\n";
-        for whole in [format!("// file\n// more\n\n{policy}"), format!("// file\n\n// first\n{policy}"), format!("// first\n{policy}"), format!("{policy}\n// later\n\n// perhaps\n")] {
+        for whole in [
+            format!("// file\n// more\n\n{policy}"),
+            format!("// file\n\n// first\n{policy}"),
+            format!("// first\n{policy}"),
+            format!("{policy}\n// later\n\n// perhaps\n"),
+        ] {
             assert_eq!(formatted(&whole), whole);
         }
     }

@@ -59,9 +59,9 @@ impl Looked<'_> {
         narrow.iter().all(|uid| match wide {
             ActionConstraint::Any => true,
             ActionConstraint::Eq(other) => other == uid && !(tree && has_members(uid)),
-            ActionConstraint::In(others) => others
-                .iter()
-                .any(|other| other == uid || groups(uid).is_some_and(|groups| groups.iter().any(|group| *other == self.loaded.names.action(group)))),
+            ActionConstraint::In(others) => others.iter().any(|other| {
+                other == uid || groups(uid).is_some_and(|groups| groups.iter().any(|group| *other == self.loaded.names.action(group)))
+            }),
         })
     }
 }

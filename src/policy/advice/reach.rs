@@ -128,7 +128,8 @@ impl<'a> Looked<'a> {
         };
         let whens = view.conditions.iter().filter(|(unless, _)| !unless);
         let conditions = whens.filter_map(|(_, body)| scope::of_condition(body));
-        acts && self.declared(asked) && conditions.chain([vec![view.resource.clone()]]).all(|one_of| one_of.iter().any(|scope| self.overlaps(scope, asked)))
+        acts && self.declared(asked)
+            && conditions.chain([vec![view.resource.clone()]]).all(|one_of| one_of.iter().any(|scope| self.overlaps(scope, asked)))
     }
 
     fn declared(&self, asked: &Asked<'_>) -> bool {

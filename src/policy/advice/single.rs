@@ -17,9 +17,8 @@ fn unconstrained(view: &View<'_>) -> Option<Advice> {
         return None;
     }
     // A token and a certificate say who somebody is, as the principal does.
-    let of_principal = |name: &str, operand: &Value| {
-        is_var(name, operand, "principal") || is_context(name, operand, &["token", "certificate"])
-    };
+    let of_principal =
+        |name: &str, operand: &Value| is_var(name, operand, "principal") || is_context(name, operand, &["token", "certificate"]);
     let of_resource = |name: &str, operand: &Value| is_var(name, operand, "resource") || is_context(name, operand, &["path"]);
     let (who, what) = (view.has(of_principal), view.has(of_resource));
     if view.principal == Scope::Any && !who && !(matches!(view.resource, Scope::Eq(_)) || what) {

@@ -60,7 +60,9 @@ fn unconstrained() {
     silent(r#"@id("a") permit (principal, action == Gate::Action::"GET", resource == Gate::Path::"/health");"#);
     silent(r#"@id("a") permit (principal is Gate::Anonymous, action == Gate::Action::"GET", resource);"#);
     silent(r#"@id("a") permit (principal, action == Gate::Action::"GET", resource) when { principal in Gate::Group::"x" };"#);
-    silent(r#"@id("a") permit (principal, action == Gate::Action::"GET", resource) when { context has token && context.token.issuer == "x" };"#);
+    silent(
+        r#"@id("a") permit (principal, action == Gate::Action::"GET", resource) when { context has token && context.token.issuer == "x" };"#,
+    );
     silent(r#"@id("a") permit (principal, action, resource is Gate::Document) when { resource has public && resource.public };"#);
     silent(r#"@id("a") permit (principal in Gate::Group::"admins", action, resource);"#);
     silent(r#"@id("a") permit (principal is Gate::User, action, resource in Gate::Path::"/api");"#);
@@ -144,7 +146,10 @@ fn route_without_policy() {
     assert_eq!(routes(r#"@id("a") forbid (principal, action, resource);"#), both);
     // Somebody may read, and nobody may do what the route has its own name for.
     assert_eq!(routes(r#"@id("a") permit (principal, action in Gate::Action::"read", resource);"#), ["/api/orders"]);
-    assert_eq!(routes(r#"@id("a") permit (principal, action, resource) when { resource in Gate::Path::"/api/documents" };"#), ["/api/orders"]);
+    assert_eq!(
+        routes(r#"@id("a") permit (principal, action, resource) when { resource in Gate::Path::"/api/documents" };"#),
+        ["/api/orders"]
+    );
     assert_eq!(routes(r#"@id("a") permit (principal, action, resource in Gate::Path::"/api");"#), Vec::<String>::new());
 }
 
@@ -153,9 +158,17 @@ fn unreachable() {
     let group = r#"principal in Gate::Group::"x""#;
     // Orders have no route here, and what POST stands for on the collection has its own name.
     told(&format!(r#"@id("a") permit ({group}, action in Gate::Action::"read", resource is Gate::Order);"#), UNREACHABLE, "a");
-    told(&format!(r#"@id("a") permit ({group}, action == Gate::Action::"POST", resource == Gate::Path::"/api/orders");"#), UNREACHABLE, "a");
+    told(
+        &format!(r#"@id("a") permit ({group}, action == Gate::Action::"POST", resource == Gate::Path::"/api/orders");"#),
+        UNREACHABLE,
+        "a",
+    );
     told(&format!(r#"@id("a") permit ({group}, action == Gate::Action::"refundOrder", resource);"#), UNREACHABLE, "a");
-    told(&format!(r#"@id("a") permit ({group}, action, resource) when {{ resource is Gate::Order || resource == Gate::Order::"1" }};"#), UNREACHABLE, "a");
+    told(
+        &format!(r#"@id("a") permit ({group}, action, resource) when {{ resource is Gate::Order || resource == Gate::Order::"1" }};"#),
+        UNREACHABLE,
+        "a",
+    );
 
     silent(&format!(r#"@id("a") permit ({group}, action == Gate::Action::"GET", resource == Gate::Path::"/anything");"#));
     silent(&format!(r#"@id("a") permit ({group}, action == Gate::Action::"GET", resource == Gate::Path::"/api/orders");"#));

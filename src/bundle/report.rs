@@ -70,6 +70,12 @@ impl Report {
     }
 }
 
+impl FromIterator<Problem> for Report {
+    fn from_iter<T: IntoIterator<Item = Problem>>(problems: T) -> Self {
+        Self { problems: problems.into_iter().collect() }
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.problems().into_iter().try_for_each(|p| writeln!(f, "{p}"))

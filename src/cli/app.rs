@@ -7,7 +7,9 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum as _};
 
 use super::output::{self, Color};
-use super::{Exit, attempt, audit, check, diagnostic, exit, matrix, reasons, replay, revoke, seal, sign, test, token, up, verify_url};
+use super::{
+    Exit, attempt, audit, check, diagnostic, exit, fmt, matrix, new, reasons, replay, revoke, seal, sign, test, token, up, verify_url,
+};
 
 const EXAMPLES: &str = r"
 cedargate up
@@ -41,11 +43,13 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    New(new::NewArgs),
     Up(up::UpArgs),
     Seal(seal::SealArgs),
     Check(check::CheckArgs),
     Test(test::TestArgs),
     Matrix(matrix::MatrixArgs),
+    Fmt(fmt::FmtArgs),
     Token(token::TokenArgs),
     Revoke(revoke::RevokeArgs),
     Sign(sign::SignArgs),
@@ -69,11 +73,13 @@ fn run(args: Vec<OsString>) -> Exit {
         Err(error) => return usage(&error),
     };
     let result = match cli.command {
+        Command::New(args) => new::run(&args),
         Command::Up(args) => up::run(args),
         Command::Seal(args) => seal::run(args),
         Command::Check(args) => check::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Matrix(args) => matrix::run(&args),
+        Command::Fmt(args) => fmt::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Revoke(args) => revoke::run(&args),
         Command::Sign(args) => sign::run(&args),

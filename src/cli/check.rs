@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::diagnostic::{Invalid, JsonProblem, count};
+use super::diagnostic::{Invalid, count};
 use super::files::{self, Folders};
 use super::output::{self, Format};
-use super::{Exit, exit};
+use super::{Exit, exit, lints};
 use crate::audit::sink::Target;
 use crate::bundle::Gate;
 use crate::host::Manifest;
@@ -20,23 +20,29 @@ cedargate check
     the project's own policies/ and keys/
 cedargate check --dev
     with the development keys that `cedargate token` makes
+cedargate check --deny-lints
+    in CI: warnings fail it too
 cedargate check --policies ../team/policies --format json
     for an editor or a CI annotation";
 
 /// Say everything that is wrong with policies and keys
 ///
-/// Loads both folders exactly as sealing does, and reports all problems at once. What passes here can be sealed.
+/// Loads both folders exactly as sealing does, and reports all problems at once. What passes here can be sealed. Policies that are
+/// valid and perhaps not what was meant are warned about, each with the id of a lint; `policies/lints.toml` allows one for a reason.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::help(EXAMPLES, &[Exit::Ok, Exit::Failed, Exit::Invalid]))]
 pub struct CheckArgs {
     #[command(flatten)]
     folders: Folders,
-    /// How problems are written: `json` is an array of {file, line, column, end_line, end_column, code, message, help}
+    /// How problems are written: `json` is an array of {file, line, column, end_line, end_column, severity, code, message, help}
     ///
-    /// With `json` the array is written to standard output, empty when nothing is wrong. Lines and columns count from 1, columns
+    /// With `json` the array is written to standard output, empty when there is nothing to say. `severity` is `error` or `warning`. Lines and columns count from 1, columns
     /// in characters; the end is the place after the last character. A problem of a whole file has null for all four.
     #[arg(long, value_enum, default_value_t, hide_possible_values = true, value_name = "human|json")]
     format: Format,
+    /// Exit with 3 when there are warnings, too
+    #[arg(long)]
+    deny_lints: bool,
 }
 
 /// Which addresses of issuers a component may not reach, a line each with what to add; empty when there is none.
@@ -77,13 +83,14 @@ pub(super) fn insecure(gate: &Gate) -> String {
 /// # Errors
 /// When a folder cannot be read; [`Invalid`] when what it holds is not valid.
 pub fn run(args: &CheckArgs) -> miette::Result<Exit> {
-    let Folders { policies, keys, dev } = &args.folders;
-    match (files::load(policies, keys, *dev), args.format) {
-        (Ok(_), Format::Json) => {
-            output::stdout(&output::json(&Vec::<JsonProblem<'_>>::new())?)?;
+    let dev = &args.folders.dev;
+    match (load(args), args.format) {
+        (Ok((_, warnings)), Format::Json) => {
+            output::stdout(&output::json(&warnings.json())?)?;
             Ok(Exit::Ok)
         }
-        (Ok((_, gate)), Format::Human) => {
+        (Ok((gate, warnings)), Format::Human) => {
+            warnings.tell();
             let issuers = gate.issuers().len();
             if issuers == 0 {
                 output::stderr("note: no issuer is configured in keys/issuers.toml: no token is accepted, every caller is anonymous\n");
@@ -110,6 +117,16 @@ pub fn run(args: &CheckArgs) -> miette::Result<Exit> {
         }
         (Err(error), Format::Human) => Err(error),
     }
+}
+
+/// The gate, and what its authors should look at.
+fn load(args: &CheckArgs) -> miette::Result<(Gate, Invalid)> {
+    let Folders { policies, keys, dev } = &args.folders;
+    let (bundle, gate) = files::load(policies, keys, *dev)?;
+    let (bundle, report) = lints::find(&args.folders, bundle)?;
+    let denied = args.deny_lints && !report.is_empty();
+    let found = Invalid::new(policies, keys, bundle, report);
+    if denied { Err(found.into()) } else { Ok((gate, found.warnings())) }
 }
 
 #[cfg(test)]

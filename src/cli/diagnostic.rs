@@ -25,6 +25,7 @@ const DRAWN_LINE_BYTES: usize = 400;
 const MARKED_LINES: usize = 8;
 
 const ERROR: &str = "\x1b[1;31merror\x1b[0m";
+const WARNING: &str = "\x1b[1;33mwarning\x1b[0m";
 
 /// Policies or keys that are not valid, with all their problems. A subcommand that ends with it exits with [`Exit::Invalid`].
 #[derive(Debug)]
@@ -33,6 +34,17 @@ pub struct Invalid {
     keys: PathBuf,
     bundle: Bundle,
     report: Report,
+    severity: Severity,
+}
+
+/// How much a problem weighs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Severity {
+    /// It cannot be sealed.
+    Error,
+    /// It can, and should be looked at.
+    Warning,
 }
 
 /// One problem as `check --format json` writes it. Lines and columns count from 1, columns in characters; the end is the
@@ -44,6 +56,7 @@ pub(super) struct JsonProblem<'a> {
     pub column: Option<usize>,
     pub end_line: Option<usize>,
     pub end_column: Option<usize>,
+    pub severity: Severity,
     pub code: &'a str,
     pub message: &'a str,
     pub help: Option<&'a str>,
@@ -52,7 +65,26 @@ pub(super) struct JsonProblem<'a> {
 impl Invalid {
     /// The problems `report` of `bundle`, which was read from these two folders.
     pub fn new(policies: &Path, keys: &Path, bundle: Bundle, report: Report) -> Self {
-        Self { policies: policies.to_owned(), keys: keys.to_owned(), bundle, report }
+        Self { policies: policies.to_owned(), keys: keys.to_owned(), bundle, report, severity: Severity::Error }
+    }
+
+    /// The same as something to look at, and no reason to fail.
+    pub(super) fn warnings(self) -> Self {
+        Self { severity: Severity::Warning, ..self }
+    }
+
+    /// Says it on standard error, where there is something to say.
+    pub(super) fn tell(&self) {
+        if !self.report.is_empty() {
+            output::stderr(&self.render(output::stderr_is_terminal()));
+        }
+    }
+
+    fn mark(&self) -> &'static str {
+        match self.severity {
+            Severity::Error => ERROR,
+            Severity::Warning => WARNING,
+        }
     }
 
     /// A path of the bundle as the caller would type it.
@@ -80,6 +112,7 @@ impl Invalid {
             column: places.map(|(start, _)| start.column),
             end_line: places.map(|(_, end)| end.line),
             end_column: places.map(|(_, end)| end.column),
+            severity: self.severity,
             code: problem.code,
             message: &problem.message,
             help: problem.help.as_deref(),
@@ -110,12 +143,12 @@ impl Invalid {
             let block = block.unwrap_or_else(|| self.line(problem));
             text.push_str(&block);
         }
-        let _ = writeln!(text, "{ERROR}: {self}");
+        let _ = writeln!(text, "{}: {self}", self.mark());
         text
     }
 
     fn line(&self, problem: &Problem) -> String {
-        let mut text = format!("{}: {ERROR}[{}]: {}\n", self.place(problem), problem.code, indented(&visible(&problem.message)));
+        let mut text = format!("{}: {}[{}]: {}\n", self.place(problem), self.mark(), problem.code, indented(&visible(&problem.message)));
         if let Some(help) = &problem.help {
             let _ = writeln!(text, "    help: {}", indented(&visible(help)));
         }
@@ -129,6 +162,7 @@ impl Invalid {
             // Without a snippet nothing else would say which file it is.
             message: if snippet.is_some() { message } else { format!("{}: {message}", self.place(problem)) },
             code: problem.code,
+            severity: self.severity,
             help: problem.help.as_deref().map(visible),
             snippet,
         }
@@ -257,6 +291,7 @@ impl SourceCode for Source {
 struct Drawing {
     message: String,
     code: &'static str,
+    severity: Severity,
     help: Option<String>,
     snippet: Option<(Source, LabeledSpan)>,
 }
@@ -272,6 +307,13 @@ impl std::error::Error for Drawing {}
 impl Diagnostic for Drawing {
     fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         Some(Box::new(self.code))
+    }
+
+    fn severity(&self) -> Option<miette::Severity> {
+        Some(match self.severity {
+            Severity::Error => miette::Severity::Error,
+            Severity::Warning => miette::Severity::Warning,
+        })
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
@@ -337,9 +379,9 @@ mod tests {
             json,
             serde_json::json!([
                 {"file": "keys", "line": null, "column": null, "end_line": null, "end_column": null,
-                 "code": "keys.missing", "message": "`keys/issuers.toml` is missing", "help": null},
+                 "severity": "error", "code": "keys.missing", "message": "`keys/issuers.toml` is missing", "help": null},
                 {"file": "there/policies/a.cedar", "line": 2, "column": 5, "end_line": 2, "end_column": 8,
-                 "code": "policy.syntax", "message": "unexpected `x`", "help": "remove it"},
+                 "severity": "error", "code": "policy.syntax", "message": "unexpected `x`", "help": "remove it"},
             ])
         );
     }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use miette::miette;
 
 use super::diagnostic::Invalid;
-use super::{dev_keys, private_key};
+use super::{dev_keys, lints, private_key};
 use crate::bundle::{Bundle, Gate, Problem, Report};
 use crate::limits::{BUNDLE_BYTES, BUNDLE_FILE_BYTES};
 
@@ -44,7 +44,7 @@ pub struct Read {
 
 /// Reads `policies` and `keys` into a bundle.
 ///
-/// Left out are hidden files, `*.md`, `policies/tests/`, and `keys/dev/` unless `dev`: of that only the two public files.
+/// Left out are hidden files, `*.md`, `policies/tests/`, `policies/lints.toml`, and `keys/dev/` unless `dev`: of that only the two public files.
 ///
 /// # Errors
 /// When a folder is missing or cannot be read; [`Invalid`] when something in it must not be there.
@@ -84,6 +84,17 @@ pub fn read(policies: &Path, keys: &Path, dev: bool) -> miette::Result<Read> {
         }
         Walk { root: &root, prefix, dev, files: 0, total: &mut total, read: &mut read }.folder(&root, prefix, 0);
     }
+    Ok(read)
+}
+
+/// Reads the folder of policies alone, for what looks at nothing else.
+///
+/// # Errors
+/// When the folder is missing or cannot be read.
+pub fn read_policies(policies: &Path) -> miette::Result<Read> {
+    let mut read = Read { bundle: Bundle::default(), report: Report::default() };
+    let root = root(policies, "policies")?;
+    Walk { root: &root, prefix: "policies", dev: false, files: 0, total: &mut 0, read: &mut read }.folder(&root, "policies", 0);
     Ok(read)
 }
 
@@ -166,7 +177,7 @@ impl Walk<'_> {
 
     fn usage(&self, path: &str) -> Use {
         match path.split('/').collect::<Vec<_>>().as_slice() {
-            ["policies", "tests"] | ["policies", "tests", ..] => Use::Ignore,
+            ["policies", "tests"] | ["policies", "tests", ..] | ["policies", lints::NAME] => Use::Ignore,
             ["keys", "dev", file] if dev_keys::PRIVATE.contains(file) => Use::Ignore,
             ["keys", "dev"] if self.dev => Use::Take,
             ["keys", "dev", file] if self.dev && dev_keys::PUBLIC.contains(file) => Use::Take,

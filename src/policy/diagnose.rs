@@ -28,6 +28,12 @@ pub(super) fn cedar(file: &str, code: &'static str, error: impl Into<DetailedErr
     }
 }
 
+/// The first problem of a text that cannot be read as policies or schema.
+#[cfg(feature = "cli")]
+pub(crate) fn syntax(file: &str, code: &'static str, error: impl Into<DetailedError>) -> Problem {
+    problem(file, code, &error.into())
+}
+
 fn problem(file: &str, code: &'static str, error: &DetailedError) -> Problem {
     let first = error.source_locations.first();
     let mut problem = Problem::new(file, code, error.message.clone()).at(first.map(|label| label.loc.start..label.loc.end));

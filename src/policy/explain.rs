@@ -235,7 +235,7 @@ fn alone(part: &str, constraint: &Value, condition: &Value) -> Option<Policy> {
 }
 
 /// The operands of a chain of `&&` or `||`, in order.
-fn split<'e>(expression: &'e Value, operator: &str, atoms: &mut Vec<&'e Value>) {
+pub(super) fn split<'e>(expression: &'e Value, operator: &str, atoms: &mut Vec<&'e Value>) {
     let operands = expression.as_object().filter(|members| members.len() == 1).and_then(|members| members.get(operator));
     match operands.and_then(|operands| Some((operands.get("left")?, operands.get("right")?))) {
         Some((left, right)) => {

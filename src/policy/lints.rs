@@ -26,10 +26,11 @@ pub(super) fn check(policies: &Policies, routes: &Routes, actions: &BTreeMap<Str
     }
 }
 
-struct Linter<'a> {
-    routes: &'a Routes,
-    actions: &'a BTreeMap<String, Action>,
-    names: &'a Names,
+/// The routes, and what scopes are held against them with.
+pub(super) struct Linter<'a> {
+    pub(super) routes: &'a Routes,
+    pub(super) actions: &'a BTreeMap<String, Action>,
+    pub(super) names: &'a Names,
 }
 
 type Found = (&'static str, String, String);
@@ -74,7 +75,7 @@ impl Linter<'_> {
     }
 
     /// Whether a request on this route can satisfy the constraint, as far as a scope tells.
-    fn overlaps(&self, resource: &ResourceConstraint, route: &Route) -> bool {
+    pub(super) fn overlaps(&self, resource: &ResourceConstraint, route: &Route) -> bool {
         let of = route.resource.as_ref().map_or(&self.names.path, |(of, _)| of);
         match resource {
             ResourceConstraint::Any => true,
@@ -90,7 +91,8 @@ impl Linter<'_> {
         self.path_segments(uid).is_none_or(|path| matches(&path, route, false))
     }
 
-    fn path_segments<'u>(&self, uid: &'u EntityUid) -> Option<Vec<&'u str>> {
+    /// The segments of a path; `None` of anything else.
+    pub(super) fn path_segments<'u>(&self, uid: &'u EntityUid) -> Option<Vec<&'u str>> {
         let path = uid.id().unescaped().strip_prefix('/').filter(|_| *uid.type_name() == self.names.path)?;
         Some(path.split('/').filter(|segment| !segment.is_empty()).collect())
     }

@@ -3,6 +3,7 @@
 //! What crosses in is [`crate::request::Facts`], a verified [`crate::identity::Identity`] and the time; what crosses out is a [`Verdict`].
 //! Whether a verdict lets a request through is for [`crate::decision`] to say.
 
+mod advice;
 mod context;
 mod diagnose;
 mod entities;
@@ -21,8 +22,13 @@ mod statics;
 mod step_up;
 mod store;
 
+pub use advice::{About, Advice, LINTS};
+#[cfg(feature = "cli")]
+pub(crate) use diagnose::syntax;
 pub use explain::{Clause, Explained, Explanation, Met};
 pub use reads::Reads;
+#[cfg(feature = "cli")]
+pub(crate) use routes::route_problem;
 pub use step_up::StepUp;
 pub use store::PolicyStore;
 pub(crate) use store::same;

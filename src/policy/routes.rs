@@ -157,6 +157,12 @@ impl Segment {
     }
 }
 
+/// What is wrong with the path of a route, or `None` when it can be one.
+#[cfg(feature = "cli")]
+pub(crate) fn route_problem(path: &str) -> Option<String> {
+    Template::parse(path).err()
+}
+
 fn segment(template: &str, part: &str) -> Result<Segment, String> {
     if let Some(name) = part.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
         let first = name.starts_with(|c: char| c.is_ascii_lowercase());

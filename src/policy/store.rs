@@ -12,7 +12,7 @@ use super::routes::{Route, Routes};
 use super::schema::Action;
 use super::statics::Statics;
 use super::step_up::StepUp;
-use super::{PolicyRef, Purpose, Reads, Verdict, load, routes_file, shadow};
+use super::{Advice, PolicyRef, Purpose, Reads, Verdict, advice, load, routes_file, shadow};
 use crate::bundle::{Bundle, Report};
 use crate::decision::UnixTime;
 use crate::identity::Identity;
@@ -88,6 +88,11 @@ impl PolicyStore {
     /// Holds the headers policies may read against fields that hold a client certificate or a terminator's secret.
     pub fn check_headers<'f>(&self, bundle: &Bundle, own: impl Iterator<Item = &'f str>, report: &mut Report) {
         routes_file::check_headers(bundle, &self.routes.context_headers, own, report);
+    }
+
+    /// What the authors of a bundle's enforced policies should look at. It never changes what can be sealed.
+    pub fn advice(bundle: &Bundle) -> Vec<Advice> {
+        advice::find(bundle)
     }
 
     /// Number of policies.

@@ -8,6 +8,7 @@ mod audit_query;
 mod audit_replay;
 mod audit_serve;
 mod audit_sinks;
+mod authoring;
 mod binding;
 mod both;
 mod command;

@@ -107,9 +107,11 @@ impl<'e> Why<'e> {
             .told
             .iter()
             .map(|(item, told)| {
-                let mut told = told.json();
-                told["item"] = json!(item);
-                told
+                let mut members = told.json();
+                if let Value::Object(members) = &mut members {
+                    members.insert("item".to_owned(), json!(item));
+                }
+                members
             })
             .collect();
         json!({

@@ -20,6 +20,7 @@ fn made(description: &str) -> (Project, String) {
 fn passes(project: &Project) {
     assert!(project.run(&["check", "--deny-lints"]).ok().starts_with("ok: "));
     assert_eq!(project.run(&["fmt", "--check"]).ok(), "");
+    assert!(project.run(&["test"]).ok().starts_with("ok: "));
 }
 
 /// What a member of one group may do, and what neither a stranger nor a member of another group may.
@@ -102,7 +103,7 @@ fn test_skeletons_have_one_expectation_for_each_operation() {
         let text = String::from_utf8(project.read(&format!("policies/tests/{tag}.yaml"))).unwrap();
         requests += text.matches("    request: \"").count();
         assert_eq!(text.matches("    expect: deny\n").count(), text.matches("  - name: \"").count());
-        assert!(text.contains("    caller: {issuer: dev, subject: alice, groups: []}\n"), "{text}");
+        assert!(text.contains("    caller: { token: { issuer: dev, subject: alice, groups: [] } }\n"), "{text}");
     }
     assert_eq!(requests, 19);
 }

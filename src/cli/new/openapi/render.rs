@@ -176,7 +176,7 @@ fn suggestion(what: &str, policy: &str) -> String {
 fn tests(tag: &Tag) -> String {
     let mut text = format!(
         "# Who may do what. Written as skeletons: nobody without a group may do anything. Add what should be allowed, for example\n\
-         # with `groups: [{}]` and `expect: allow`.\ntests:\n",
+         # with `groups: [{}]` and `expect: allow`.\nversion: 1\n\ntests:\n",
         group(tag)
     );
     let mut seen = BTreeSet::new();
@@ -186,7 +186,7 @@ fn tests(tag: &Tag) -> String {
         if seen.insert(request.clone()) {
             let _ = writeln!(
                 text,
-                "  - name: {}\n    request: {}\n    caller: {{issuer: dev, subject: alice, groups: []}}\n    expect: deny",
+                "  - name: {}\n    request: {}\n    caller: {{ token: {{ issuer: dev, subject: alice, groups: [] }} }}\n    expect: deny",
                 quoted(&format!("{} is for members only", action.name)),
                 quoted(&request)
             );

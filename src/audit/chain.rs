@@ -4,12 +4,11 @@
 //! strings, whole numbers, booleans and null only, and their names are ASCII, so that it comes down to: names sorted, no white
 //! space, the shortest escapes. `docs/decision-log.md` says what this proves.
 
-use std::fmt::Write as _;
-
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 
+use super::id::hex;
 use crate::bundle::Digest;
 use crate::signed_url::{Keyring, LinkKey};
 
@@ -45,12 +44,7 @@ impl Chain {
     /// A chain that begins, for an instance that drew these bytes. The first record names the sealed gate's digest in the place
     /// of a record before it.
     pub fn new(instance: [u8; 16], gate: Option<&Digest>) -> Self {
-        let mut name = String::with_capacity(32);
-        for byte in instance {
-            // Writing to a String cannot fail.
-            let _ = write!(name, "{byte:02x}");
-        }
-        Self { instance: name, seq: 0, prev: gate.map(Digest::to_string).unwrap_or_default(), decisions: 0, spent: 0 }
+        Self { instance: hex(&instance), seq: 0, prev: gate.map(Digest::to_string).unwrap_or_default(), decisions: 0, spent: 0 }
     }
 
     /// The number of its next record.

@@ -92,7 +92,7 @@ impl TraceIds {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len().saturating_mul(2));
     bytes.iter().for_each(|byte| push_hex(&mut out, *byte));
     out

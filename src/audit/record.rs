@@ -151,9 +151,30 @@ impl<'a> Record<'a> {
     }
 }
 
+/// The context of a request that could not be read.
+#[cfg(test)]
+pub(super) fn sample<'a>(time: Timestamp, id: &'a DecisionId, trace: &'a TraceIds, raw: &'a RawRequest<'a>) -> Context<'a> {
+    Context {
+        time,
+        id,
+        trace,
+        region: "local",
+        gate: None,
+        build: None,
+        request: RequestView::Raw(raw),
+        purpose: "request",
+        status: 400,
+        timing: Timing::default(),
+        upstream: None,
+        change: None,
+        shadow: None,
+        signing: vec![],
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Context, Record, RequestView, Timing};
+    use super::{Record, sample};
     use crate::audit::{AuditConfig, Chain, DecisionId, Entropy, Timestamp, TraceIds};
     use crate::decision::{Decision, Denial, Reason, UnixTime};
     use crate::request::RawRequest;
@@ -163,22 +184,7 @@ mod tests {
         let time = Timestamp { seconds: UnixTime(1_700_000_000), millis: 5 };
         let entropy = Entropy([7; 34]);
         let (id, trace) = (DecisionId::new(time, entropy), TraceIds::new(None, entropy));
-        let context = Context {
-            time,
-            id: &id,
-            trace: &trace,
-            region: "local",
-            gate: None,
-            build: None,
-            request: RequestView::Raw(raw),
-            purpose: "request",
-            status: 400,
-            timing: Timing::default(),
-            upstream: None,
-            change: None,
-            shadow: None,
-            signing: vec![],
-        };
+        let context = sample(time, &id, &trace, raw);
         let decision = Decision::denied(denial);
         let mut chain = Chain::new([7; 16], None);
         Record::new(context, &decision).to_line(&mut chain, &Keyring::default(), &AuditConfig::default())

@@ -65,7 +65,7 @@ pub(super) fn http_date(text: &str) -> Option<UnixTime> {
 }
 
 /// The inverse of [`civil`] (Howard Hinnant, `days_from_civil`), for years after 0.
-fn days(year: i64, month: i64, day: i64) -> i64 {
+pub(super) fn days(year: i64, month: i64, day: i64) -> i64 {
     let year = year.saturating_sub(i64::from(month <= 2));
     let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
     let shifted_month = if month > 2 { month.saturating_sub(3) } else { month.saturating_add(9) };

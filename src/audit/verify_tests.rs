@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::record::{Context, Record, RequestView, Timing};
+use super::record::{Context, Record, Timing, sample};
 use super::sink::{Lost, Why};
 use super::{Anchor, AuditConfig, Chain, DecisionId, Entropy, Fault, Scene, Timestamp, TraceIds, Verifier, checkpoint, dropped, outcome};
 use crate::decision::{Decision, Denial, Reason, UnixTime};
@@ -36,22 +36,8 @@ fn log(instance: u8, count: u64, keys: &Keyring) -> Vec<String> {
         let headers = [("host".to_owned(), "a.example".into())];
         let path = format!("/api/documents/{number}?x=1");
         let raw = RawRequest { method: "GET", scheme: None, authority: None, path_with_query: Some(&path), headers: &headers };
-        let context = Context {
-            time,
-            id: &id,
-            trace: &trace,
-            region: "local",
-            gate: None,
-            build: Some("b0"),
-            request: RequestView::Raw(&raw),
-            purpose: "request",
-            status: 400,
-            timing: Timing { identity: 1, policy: 2, total: number },
-            upstream: None,
-            change: None,
-            shadow: None,
-            signing: vec![],
-        };
+        let timing = Timing { identity: 1, policy: 2, total: number };
+        let context = Context { build: Some("b0"), timing, ..sample(time, &id, &trace, &raw) };
         let decision = Decision::denied(Denial::new(Reason::RequestPathCharacter, "a \"quoted\" detail"));
         let record = Record::new(context, &decision);
         lines.push(record.to_line(&mut chain, keys, &AuditConfig::default()));
@@ -266,22 +252,7 @@ fn one(raw: &RawRequest<'_>, number: u8, chain: &mut Chain, keys: &Keyring) -> S
     let time = Timestamp { seconds: UnixTime(1_700_000_100), millis: 5 };
     let entropy = Entropy([number; 34]);
     let (id, trace) = (DecisionId::new(time, entropy), TraceIds::new(None, entropy));
-    let context = Context {
-        time,
-        id: &id,
-        trace: &trace,
-        region: "local",
-        gate: None,
-        build: None,
-        request: RequestView::Raw(raw),
-        purpose: "request",
-        status: 400,
-        timing: Timing::default(),
-        upstream: None,
-        change: None,
-        shadow: None,
-        signing: vec![],
-    };
+    let context = sample(time, &id, &trace, raw);
     let decision = Decision::denied(Reason::RequestPathCharacter.into());
     Record::new(context, &decision).to_line(chain, keys, &AuditConfig::default()).trim_end().to_owned()
 }

@@ -10,7 +10,7 @@ use super::mask::{Masker, Text};
 use super::record::{Context, Made, Record, RequestView, SigningView, Upstream};
 use super::text::{clean, clean_bytes};
 use crate::decision::{Reason, Trial};
-use crate::identity::{CertificateIdentity, Credential, Fate, Identity, TokenIdentity};
+use crate::identity::{CertificateIdentity, Credential, Identity, TokenIdentity};
 use crate::policy::{PolicyRef, Verdict, same};
 use crate::request::Facts;
 use crate::signed_url::{LinkIdentity, Wanted};
@@ -521,12 +521,8 @@ fn certificate<'a>(certificate: &'a CertificateIdentity, identity: &Identity, ma
 
 fn credential(credential: &Credential) -> CredentialView<'_> {
     let Credential { kind, fate } = credential;
-    let (fate, reason, detail) = match fate {
-        Fate::Verified => ("verified", None, ""),
-        Fate::Refused(denial) => ("refused", Some(denial.reason.code()), denial.detail.as_str()),
-        Fate::Ignored(why) => ("ignored", None, *why),
-    };
-    CredentialView { detail: clean(detail), fate, kind: kind.as_str(), reason }
+    let (fate, reason, detail) = fate.told();
+    CredentialView { detail: clean(detail), fate, kind: kind.as_str(), reason: reason.map(Reason::code) }
 }
 
 pub(super) fn upstream(upstream: &Upstream) -> UpstreamView<'_> {

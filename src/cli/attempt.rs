@@ -11,20 +11,18 @@ use serde_json::{Value, json};
 
 use super::files::{self, Folders};
 use super::output::{self, Format};
-use super::sign::text as secret;
+use super::sign::{self, text as secret};
 use super::{Exit, exit, time};
 use crate::decision::{self, Decision, Denial, Knowledge, UnixTime};
 use crate::enforce::{Answer, Challenge};
 use crate::identity::{Answers, Deployment, Presented, Secret, Supply};
 use crate::policy::{Explanation, Purpose};
 use crate::request::{self, Facts, Proxies, RawRequest, Reading};
-use crate::signed_url::Keyring;
 use input::Sent;
 
 /// Where a token is found when no file is named.
 const TOKEN: &str = "CEDARGATE_TOKEN";
-/// The keyring of signed URLs and the terminator's secret, as `up` and Spin take them.
-const KEYS: &str = "SPIN_VARIABLE_SIGNED_URL_KEYS";
+/// The terminator's secret, as `up` and Spin take it.
 const TERMINATOR: &str = "SPIN_VARIABLE_MTLS_TERMINATOR_SECRET";
 
 const EXAMPLES: &str = r"
@@ -128,12 +126,9 @@ pub fn run(args: &TryArgs) -> miette::Result<Exit> {
 const ID: &str = "00000000-0000-7000-8000-000000000000";
 
 fn deployment() -> miette::Result<Deployment> {
-    let keyring = match secret(None, KEYS)? {
-        None => Keyring::default(),
-        Some(text) => Keyring::parse(&text).map_err(|error| miette::miette!("the keyring in {KEYS}: {error}"))?,
-    };
+    let keyring = Arc::new(sign::keyring(None, sign::KEYS)?.unwrap_or_default());
     let terminator = secret(None, TERMINATOR)?.and_then(Secret::new);
-    Ok(Deployment { keyring: Arc::new(keyring), terminator_secrets: terminator.into_iter().collect(), ..Deployment::default() })
+    Ok(Deployment { keyring, terminator_secrets: terminator.into_iter().collect(), ..Deployment::default() })
 }
 
 fn told(tried: &Tried) -> Value {

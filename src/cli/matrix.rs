@@ -7,9 +7,10 @@ use std::io;
 
 use miette::{IntoDiagnostic as _, WrapErr as _, miette};
 
+use super::audit::one_line;
 use super::diagnostic::count;
 use super::files::Folders;
-use super::test::{MATRIX, Tests, line};
+use super::test::{MATRIX, Tests};
 use super::{Exit, exit, output};
 use change::{Change, changes};
 use table::Table;
@@ -65,7 +66,7 @@ pub fn run(args: &MatrixArgs) -> miette::Result<Exit> {
     }
     output::stdout(&told(&changes))?;
     let what = if kept.as_deref() == Some(&text) { "unchanged" } else { "written" };
-    output::stdout(&format!("{what}: {}, {size}\n", line(&shown)))?;
+    output::stdout(&format!("{what}: {}, {size}\n", one_line(&shown)))?;
     Ok(Exit::Ok)
 }
 
@@ -79,27 +80,27 @@ fn table(tests: &Tests) -> miette::Result<Table> {
 
 fn checked(shown: &str, kept: Option<&str>, text: &str, changes: &[Change], size: &str) -> miette::Result<Exit> {
     if kept == Some(text) {
-        output::stdout(&format!("ok: {}, {size}\n", line(shown)))?;
+        output::stdout(&format!("ok: {}, {size}\n", one_line(shown)))?;
         return Ok(Exit::Ok);
     }
     output::stdout(&told(changes))?;
     output::stderr(&match (kept, changes) {
-        (None, _) => format!("error: there is no `{}` to check against\n    help: write it with `cedargate matrix`\n", line(shown)),
+        (None, _) => format!("error: there is no `{}` to check against\n    help: write it with `cedargate matrix`\n", one_line(shown)),
         (Some(_), []) => format!(
             "error: every answer is as `{}` says, but its comments or its layout are not what would be written\n    help: run `cedargate matrix`\n",
-            line(shown)
+            one_line(shown)
         ),
         (Some(_), changes) => format!(
             "error: {} against `{}`\n    help: if that is what the change of policy is meant to do, run `cedargate matrix` and commit the file\n",
             count(changes.len(), "change"),
-            line(shown)
+            one_line(shown)
         ),
     });
     Ok(Exit::TestsFailed)
 }
 
 fn told(changes: &[Change]) -> String {
-    changes.iter().map(|change| format!("{}\n", line(&change.to_string()))).collect()
+    changes.iter().map(|change| format!("{}\n", one_line(&change.to_string()))).collect()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ mod work;
 
 use std::path::PathBuf;
 
-use super::audit::Input;
+use super::audit::{Input, number_of};
 use super::files::{self, Folders};
 use super::output::{self, Format};
 use super::{Exit, exit};
@@ -62,7 +62,7 @@ pub fn run(args: &ReplayArgs) -> miette::Result<Exit> {
         output::stderr(&format!("warning: nothing flips any more that this approves: {}\n", output::visible(&stale)));
     }
     if tally.malformed > 0 {
-        output::stderr(&format!("warning: {} could not be read as a record\n", tally::of(tally.malformed, "line")));
+        output::stderr(&format!("warning: {} could not be read as a record\n", number_of(tally.malformed, "line")));
     }
     Ok(if tally.groups.is_empty() { Exit::Ok } else { Exit::VerificationFailed })
 }

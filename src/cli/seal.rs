@@ -66,9 +66,12 @@ pub fn run(args: SealArgs) -> miette::Result<Exit> {
     drop(gate);
     let base = read_base(&base)?;
     progress.step("sealing");
-    let kept = archive::keep(&archive, &bundle);
-    let sealed = host::seal(&base, &bundle).map_err(|error| refused(error, &policies, &keys, bundle))?;
+    let sealed = match host::seal(&base, &bundle) {
+        Ok(sealed) => sealed,
+        Err(error) => return Err(refused(error, &policies, &keys, bundle)),
+    };
     write_whole(&output, &sealed.component)?;
+    let kept = archive::keep(&archive, &bundle);
     drop(progress);
     output::stderr(&warnings);
     archive::tell(&kept);

@@ -18,7 +18,7 @@ use crate::request::{Facts, RawRequest, Reading};
 use crate::signed_url::{self, Issuer, Keyring, ServiceCredentials, SignOrder, SignedUrls};
 
 /// The variables of a deployment, where no file is named.
-const KEYS: &str = "SPIN_VARIABLE_SIGNED_URL_KEYS";
+pub(super) const KEYS: &str = "SPIN_VARIABLE_SIGNED_URL_KEYS";
 const CREDENTIALS: &str = "SPIN_VARIABLE_SIGNED_URL_CREDENTIALS";
 /// The caller's own token, where no file is named.
 const TOKEN: &str = "CEDARGATE_TOKEN";
@@ -170,15 +170,18 @@ fn body(args: &SignArgs) -> Value {
 
 /// What a deployment's variables say, out of files or the environment.
 pub(super) fn deployment(keyring: Option<&Path>, credentials: Option<&Path>) -> miette::Result<Deployment> {
-    let keyring = match text(keyring, KEYS)? {
-        None => Keyring::default(),
-        Some(text) => Keyring::parse(&text).map_err(|error| miette!(help = "docs/signed-urls.md shows one", "the keyring: {error}"))?,
-    };
+    let keyring = self::keyring(keyring, KEYS)?.unwrap_or_default();
     let services = match text(credentials, CREDENTIALS)? {
         None => ServiceCredentials::default(),
         Some(text) => ServiceCredentials::parse(&text).map_err(|error| miette!("the credentials: {error}"))?,
     };
     Ok(Deployment { keyring: Arc::new(keyring), services: Arc::new(services), ..Deployment::default() })
+}
+
+/// The keyring in a file or else in a variable; `None` when there is none.
+pub(super) fn keyring(file: Option<&Path>, variable: &str) -> miette::Result<Option<Keyring>> {
+    let keyring = text(file, variable)?.map(|text| Keyring::parse(&text)).transpose();
+    keyring.map_err(|error| miette!(help = "docs/signed-urls.md shows one", "the keyring: {error}"))
 }
 
 /// A secret, from a file or else from a variable.

@@ -25,7 +25,6 @@ pub(super) use callers::Caller;
 use coverage::Coverage;
 pub(super) use folder::{MATRIX, Tests};
 use told::Told;
-pub(super) use told::line;
 pub(super) use yaml::{Members, Node, Source, Value};
 
 const EXAMPLES: &str = r"

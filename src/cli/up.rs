@@ -223,15 +223,16 @@ fn to_serve(args: &UpArgs, manifest: &Manifest, progress: &Progress) -> miette::
         token::ensure_dev_keys(keys)?;
     }
     let bundle = files::read_bundle(policies, keys, *dev)?;
+    let project = args.from.parent().unwrap_or(Path::new(""));
     // Records will name it, and it may be gone when they are read.
-    let archive = args.from.parent().unwrap_or(Path::new("")).join(archive::ARCHIVE);
-    archive::tell(&archive::keep(&archive, &bundle));
-    let kept = args.from.parent().unwrap_or(Path::new("")).join(KEPT);
+    let keep = |bundle: &Bundle| archive::tell(&archive::keep(&project.join(archive::ARCHIVE), bundle));
+    let kept = project.join(KEPT);
     // Without the base, what was sealed from the same policies before will do.
     let base = if args.base.exists() { Some(read_base(&args.base)?) } else { None };
     for file in [manifest.source(), &kept] {
         if let Some(bytes) = std::fs::read(file).ok().filter(|bytes| is_from(bytes, base.as_deref(), &bundle)) {
             let gate = Gate::load(&bundle).ok();
+            keep(&bundle);
             return Ok(ToServe { gate, ..ToServe::new(bytes, file, "not changed since it was sealed as") });
         }
     }
@@ -241,8 +242,12 @@ fn to_serve(args: &UpArgs, manifest: &Manifest, progress: &Progress) -> miette::
     };
     progress.step("sealing");
     let gate = Gate::load(&bundle).ok();
-    let sealed = host::seal(&base, &bundle).map_err(|error| refused(error, policies, keys, bundle))?;
+    let sealed = match host::seal(&base, &bundle) {
+        Ok(sealed) => sealed,
+        Err(error) => return Err(refused(error, policies, keys, bundle)),
+    };
     write_whole(&kept, &sealed.component)?;
+    keep(&bundle);
     Ok(ToServe { gate, ..ToServe::new(sealed.component, &kept, "sealed now as") })
 }
 

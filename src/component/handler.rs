@@ -105,7 +105,7 @@ pub(super) async fn handle(request: Request) -> Result<Response, ErrorCode> {
     let mut decision = decision::authorize(gate, &facts, identified, purpose, now);
     let decided = monotonic_clock::now();
     let timing = Timing { identity: micros(started, known), policy: micros(known, decided), total: 0 };
-    if settings.on_trial() {
+    if gate.shadow().is_some() && settings.on_trial() {
         record.shadow = decision::on_trial(gate, &facts, &decision, purpose, now);
     }
     let challenge = Challenge { gate, facts: &facts, deployment: &settings.deployment, now };

@@ -23,17 +23,18 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// An answer for this reason.
+    pub fn new<'p>(reason: &str, policies: impl IntoIterator<Item = &'p str>, failed: bool) -> Self {
+        let mut policies: Vec<String> = policies.into_iter().map(str::to_owned).collect();
+        policies.sort();
+        Self { allow: reason == Reason::PolicyPermit.code(), reason: reason.to_owned(), policies, failed }
+    }
+
     /// What a record says. What policies allowed may have been denied for another reason since; that was not theirs.
     pub fn recorded(reason: &str, policies: &[PolicyEntry], errors: &[String]) -> Self {
-        let theirs = reason.starts_with("policy.") && reason != Reason::PolicyPermit.code();
-        let mut ids: Vec<String> = policies.iter().map(|policy| policy.id.clone()).collect();
-        ids.sort();
-        Self {
-            allow: !theirs,
-            reason: if theirs { reason.to_owned() } else { Reason::PolicyPermit.code().to_owned() },
-            policies: ids,
-            failed: reason == Reason::PolicyError.code() || !errors.is_empty(),
-        }
+        let theirs = if reason.starts_with("policy.") { reason } else { Reason::PolicyPermit.code() };
+        let failed = reason == Reason::PolicyError.code() || !errors.is_empty();
+        Self::new(theirs, policies.iter().map(|policy| policy.id.as_str()), failed)
     }
 }
 
@@ -197,12 +198,6 @@ impl<'g> Replayer<'g> {
 }
 
 fn answered(reason: Reason, policies: &[PolicyRef], verdict: Option<&Verdict>) -> Answer {
-    let mut ids: Vec<String> = policies.iter().map(|policy| policy.id.clone()).collect();
-    ids.sort();
-    Answer {
-        allow: reason == Reason::PolicyPermit,
-        reason: reason.code().to_owned(),
-        policies: ids,
-        failed: verdict.is_some_and(|verdict| !verdict.errors.is_empty()),
-    }
+    let failed = verdict.is_some_and(|verdict| !verdict.errors.is_empty());
+    Answer::new(reason.code(), policies.iter().map(|policy| policy.id.as_str()), failed)
 }

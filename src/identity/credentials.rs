@@ -54,6 +54,17 @@ pub enum Fate {
     Ignored(&'static str),
 }
 
+impl Fate {
+    /// As records say it: the word, the reason of a refusal, and what exactly was wrong, or why it was not looked at.
+    pub fn told(&self) -> (&'static str, Option<Reason>, &str) {
+        match self {
+            Self::Verified => ("verified", None, ""),
+            Self::Refused(denial) => ("refused", Some(denial.reason), &denial.detail),
+            Self::Ignored(why) => ("ignored", None, why),
+        }
+    }
+}
+
 /// One credential a request carried, and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credential {

@@ -6,7 +6,7 @@
 use cedar_policy::{Decision, Effect, Entities, EntityUid, Policy, PolicySet, Request};
 use serde_json::{Value, json};
 
-use super::store::{Named, Question};
+use super::store::Question;
 use super::{PolicyStore, Purpose, Verdict};
 use crate::decision::UnixTime;
 use crate::identity::Identity;
@@ -64,21 +64,36 @@ pub enum Met {
     NotReached,
 }
 
+impl Clause {
+    /// Whether it does not stand in the way.
+    pub fn is_met(&self) -> bool {
+        matches!(self.met, Met::Yes | Met::NotReached)
+    }
+}
+
+impl Explanation {
+    /// The permits, that which is nearest to applying first.
+    pub fn nearest(&self) -> Vec<&Explained> {
+        let mut permits: Vec<&Explained> = self.policies.iter().filter(|one| one.permits).collect();
+        permits.sort_by_key(|one| (one.distance(), &one.id));
+        permits
+    }
+}
+
 impl Explained {
     /// Whether it applies.
     pub fn applies(&self) -> bool {
-        self.clauses.iter().all(|clause| matches!(clause.met, Met::Yes | Met::NotReached))
+        self.clauses.iter().all(Clause::is_met)
     }
 
     /// How far it is from applying: clauses that are not met, those of the scope counted for more.
     pub fn distance(&self) -> usize {
-        let weight = |clause: &Clause| match (&clause.met, clause.part) {
-            (Met::Yes | Met::NotReached, _) => 0,
-            (_, "action" | "resource") => 4,
-            (_, "principal") => 2,
-            (Met::No | Met::Failed(_), _) => 1,
+        let weight = |clause: &Clause| match clause.part {
+            "action" | "resource" => 4,
+            "principal" => 2,
+            _ => 1,
         };
-        self.clauses.iter().map(weight).sum()
+        self.clauses.iter().filter(|clause| !clause.is_met()).map(weight).sum()
     }
 }
 
@@ -90,8 +105,7 @@ impl PolicyStore {
 
     pub(super) fn explain_question(&self, question: Question<'_>, identity: &Identity, purpose: Purpose, now: UnixTime) -> Explanation {
         let verdict = self.ask(question, identity, purpose, now);
-        let Named { name, paths, typed, asked, .. } = self.name(question, identity, purpose);
-        let prepared = paths.and_then(|paths| self.prepare(&asked, name, purpose, question, &paths, typed, identity, now));
+        let prepared = self.prepare(&self.name(question, identity, purpose), question, identity, purpose, now);
         let (mut policies, mut context, mut known) = (Vec::new(), Value::Null, Vec::new());
         if let Ok(Some((request, entities))) = prepared {
             (context, known) = shown(&request, &entities);

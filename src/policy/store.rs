@@ -136,7 +136,8 @@ impl PolicyStore {
     }
 
     pub(super) fn ask(&self, question: Question<'_>, identity: &Identity, purpose: Purpose, now: UnixTime) -> Verdict {
-        let Named { route, name, paths, typed, asked } = self.name(question, identity, purpose);
+        let named = self.name(question, identity, purpose);
+        let asked = &named.asked;
         let mut verdict = Verdict {
             allow: false,
             determining: vec![],
@@ -147,8 +148,7 @@ impl PolicyStore {
             missing_scope: vec![],
             step_up: None,
         };
-        let answer = paths.and_then(|paths| self.evaluate(&asked, name, purpose, question, &paths, typed, identity, now));
-        match answer {
+        match self.evaluate(&named, question, identity, purpose, now) {
             Ok(Some((response, step_up))) => {
                 self.read(&response, &mut verdict);
                 verdict.step_up = step_up;
@@ -157,7 +157,7 @@ impl PolicyStore {
             Err(error) => verdict.errors.push(error),
         }
         // Scopes belong to the principal only where the token names it; else another token would not help.
-        let route = route.filter(|_| purpose == Purpose::Request);
+        let route = named.route.filter(|_| purpose == Purpose::Request);
         if let (false, [], [], Some(route), Identity::Token { token, certificate: _ }) =
             (verdict.allow, &*verdict.determining, &*verdict.errors, route, identity)
         {
@@ -190,22 +190,16 @@ impl PolicyStore {
     }
 
     /// Cedar's answer with the login that would change it, or none when the schema rules the question out.
-    #[expect(clippy::too_many_arguments, reason = "one private call with everything a decision is made of")]
     fn evaluate(
         &self,
-        asked: &Asked,
-        action_name: &str,
-        purpose: Purpose,
+        named: &Named<'_>,
         question: Question<'_>,
-        paths: &[String],
-        typed: bool,
         identity: &Identity,
+        purpose: Purpose,
         now: UnixTime,
     ) -> Result<Option<(Response, Option<StepUp>)>, String> {
-        let Some((request, entities)) = self.prepare(asked, action_name, purpose, question, paths, typed, identity, now)? else {
-            return Ok(None);
-        };
-        if let Some(withdrawn) = self.withdrawn(identity, asked, &request, &entities)? {
+        let Some((request, entities)) = self.prepare(named, question, identity, purpose, now)? else { return Ok(None) };
+        if let Some(withdrawn) = self.withdrawn(identity, &named.asked, &request, &entities)? {
             return Ok(withdrawn.map(|response| (response, None)));
         }
         let response = self.authorizer.is_authorized(&request, &self.set, &entities);
@@ -217,23 +211,21 @@ impl PolicyStore {
     }
 
     /// What Cedar is asked, or none when the schema rules the question out.
-    #[expect(clippy::too_many_arguments, reason = "one private call with everything a decision is made of")]
     pub(super) fn prepare(
         &self,
-        asked: &Asked,
-        action_name: &str,
-        purpose: Purpose,
+        named: &Named<'_>,
         question: Question<'_>,
-        paths: &[String],
-        typed: bool,
         identity: &Identity,
+        purpose: Purpose,
         now: UnixTime,
     ) -> Result<Option<(Request, Entities)>, String> {
-        let action = match self.actions.get(action_name) {
+        let Named { route: _, name, paths, typed, asked } = named;
+        let paths = paths.as_ref().map_err(Clone::clone)?;
+        let action = match self.actions.get(*name) {
             Some(action) => action,
             // A team that leaves it out of its schema lets nobody do it; that is no fault.
             None if purpose != Purpose::Request => return Ok(None),
-            None => return Err(format!("the schema has no action `{action_name}`")),
+            None => return Err(format!("the schema has no action `{name}`")),
         };
         // SECURITY: policies were only type-checked for the kinds of request the schema declares. For any other kind
         // even a policy without conditions means nothing, so nothing is permitted.
@@ -246,7 +238,7 @@ impl PolicyStore {
             let uid = names::uid(&self.names.path, path);
             made.push(Made { uid: uid.clone(), attrs: vec![], parents: parent.replace(uid).into_iter().collect() });
         }
-        if typed {
+        if *typed {
             made.push(Made { uid: asked.resource.clone(), attrs: vec![], parents: parent.into_iter().collect() });
         }
         let context = context::build(&Input {

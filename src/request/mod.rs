@@ -22,7 +22,7 @@ use crate::signed_url::PresentedLink;
 pub use authority::parse_authority;
 pub use network::Network;
 pub use path::Path;
-pub(crate) use percent::octet as percent_octet;
+pub(crate) use percent::{decoded as percent_decoded, octet as percent_octet};
 pub use read::{Target, read, read_target};
 pub use trace::TraceContext;
 

@@ -7,6 +7,23 @@ pub(crate) fn octet(rest: &mut impl Iterator<Item = u8>) -> Option<u8> {
     Some(high.wrapping_mul(16) | low)
 }
 
+/// Percent-decodes; a `%` that begins no octet stays.
+pub(crate) fn decoded(text: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        let mut ahead = rest.clone();
+        match octet(&mut ahead) {
+            Some(octet) if byte == b'%' => {
+                out.push(octet);
+                rest = ahead;
+            }
+            _ => out.push(byte),
+        }
+    }
+    out
+}
+
 /// The value of one hexadecimal digit. The subtractions cannot wrap: each arm is a range above what it subtracts.
 fn digit(byte: u8) -> Option<u8> {
     match byte {

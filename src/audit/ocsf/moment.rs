@@ -1,5 +1,7 @@
 //! The time of a record, read back.
 
+use super::super::time::days;
+
 /// A time as gates write it (RFC 3339 in UTC, any number of decimals), in milliseconds since 1970.
 pub fn unix_millis(text: &str) -> Option<i64> {
     let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
@@ -42,18 +44,6 @@ fn month_days(year: i64, month: i64) -> i64 {
         4 | 6 | 9 | 11 => 30,
         _ => 31,
     }
-}
-
-/// Days since 1970-01-01 (Howard Hinnant, "chrono-compatible low-level date algorithms", `days_from_civil`).
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year.saturating_sub(1) } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let shifted_month = month.saturating_add(9).rem_euclid(12);
-    let day_of_year = shifted_month.saturating_mul(153).saturating_add(2).div_euclid(5).saturating_add(day).saturating_sub(1);
-    let leap_days = year_of_era.div_euclid(4).saturating_sub(year_of_era.div_euclid(100));
-    let day_of_era = year_of_era.saturating_mul(365).saturating_add(leap_days).saturating_add(day_of_year);
-    era.saturating_mul(146_097).saturating_add(day_of_era).saturating_sub(719_468)
 }
 
 #[cfg(test)]

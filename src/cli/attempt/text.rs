@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::audit::{Told, one_line};
 use super::Tried;
-use crate::decision::{Decision, Denial};
+use crate::decision::{Decision, Denial, Reason};
 use crate::identity::{Credential, Fate, Identity};
 use crate::policy::Explanation;
 use crate::request::Facts;
@@ -138,12 +138,8 @@ fn cedar(decision: &Decision, explanation: Option<&Explanation>, text: &mut Stri
 }
 
 pub(super) fn credential_json(one: &Credential) -> Value {
-    let (fate, reason, detail) = match &one.fate {
-        Fate::Verified => ("verified", None, ""),
-        Fate::Refused(denial) => ("refused", Some(denial.reason.code()), denial.detail.as_str()),
-        Fate::Ignored(why) => ("ignored", None, *why),
-    };
-    json!({ "kind": one.kind.as_str(), "fate": fate, "reason": reason, "detail": detail })
+    let (fate, reason, detail) = one.fate.told();
+    json!({ "kind": one.kind.as_str(), "fate": fate, "reason": reason.map(Reason::code), "detail": detail })
 }
 
 pub(super) fn identity_json(identity: &Identity) -> Value {

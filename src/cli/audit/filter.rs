@@ -7,6 +7,7 @@ use crate::audit::ocsf::{entity, unix_millis};
 use crate::audit::{Entry, Kind};
 use crate::bundle::nearest;
 use crate::decision::Reason;
+use crate::request::percent_decoded;
 
 /// What records must be like. All that is said must hold; of an option said more than once, one is enough.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -218,28 +219,9 @@ impl PathPrefix {
     /// Whether `path`, as records have it, is this path or below it. Encodings of one segment count as the same.
     fn covers(&self, path: &str) -> bool {
         let Some(rest) = path.strip_prefix('/') else { return false };
-        let mut segments = rest.split('/').map(decoded);
+        let mut segments = rest.split('/').map(percent_decoded);
         self.0.iter().all(|wanted| segments.next().is_some_and(|segment| segment == *wanted))
     }
-}
-
-/// A segment without its percent-encoding; what is not encoding stays.
-fn decoded(segment: &str) -> Vec<u8> {
-    let mut out = Vec::with_capacity(segment.len());
-    let mut rest = segment.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        let octet = match (first, tail) {
-            (b'%', [high, low, ..]) => hex(*high).zip(hex(*low)).map(|(high, low)| high.wrapping_shl(4) | low),
-            _ => None,
-        };
-        out.push(octet.unwrap_or(first));
-        rest = if octet.is_some() { tail.get(2..).unwrap_or_default() } else { tail };
-    }
-    out
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
 impl Status {
@@ -257,7 +239,7 @@ fn path(text: &str) -> Result<PathPrefix, String> {
         return Err("not a path: records have no query".to_owned());
     }
     let rest = rest.strip_suffix('/').unwrap_or(rest);
-    Ok(PathPrefix(if rest.is_empty() { vec![] } else { rest.split('/').map(decoded).collect() }))
+    Ok(PathPrefix(if rest.is_empty() { vec![] } else { rest.split('/').map(percent_decoded).collect() }))
 }
 
 fn status(text: &str) -> Result<Status, String> {

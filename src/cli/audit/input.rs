@@ -25,13 +25,16 @@ pub struct Input {
     pub quiet: bool,
 }
 
+/// A file, by its number among those that are named, and a line of it, from 1.
+pub type Place = (usize, u64);
+
 /// One line that looks like a record.
 #[derive(Debug, Clone, Copy)]
 pub struct Line<'a> {
     /// The file.
     pub file: &'a Path,
-    /// Its number in the file, from 1.
-    pub number: u64,
+    /// Where it stands.
+    pub place: Place,
     /// The line, without its end.
     pub text: &'a str,
 }
@@ -45,9 +48,9 @@ impl Input {
     pub fn each(&self, mut take: impl FnMut(Line<'_>) -> miette::Result<()>) -> miette::Result<u64> {
         let bar = self.bar();
         let mut passed = 0_u64;
-        for file in &self.files {
+        for (index, file) in self.files.iter().enumerate() {
             let reader = open(file)?;
-            passed = passed.saturating_add(lines(reader, file, &bar, &mut take)?);
+            passed = passed.saturating_add(lines(reader, (index, file), &bar, &mut take)?);
         }
         bar.finish_and_clear();
         Ok(passed)
@@ -88,7 +91,7 @@ fn open(file: &Path) -> miette::Result<Box<dyn Read>> {
 
 fn lines(
     reader: Box<dyn Read>,
-    file: &Path,
+    (index, file): (usize, &Path),
     bar: &ProgressBar,
     take: &mut impl FnMut(Line<'_>) -> miette::Result<()>,
 ) -> miette::Result<u64> {
@@ -108,7 +111,7 @@ fn lines(
         let text = String::from_utf8_lossy(&bytes);
         let text = text.trim_end_matches(['\n', '\r']);
         if is_record(text) {
-            take(Line { file, number, text })?;
+            take(Line { file, place: (index, number), text })?;
         } else if !text.is_empty() {
             passed = passed.saturating_add(1);
         }

@@ -15,8 +15,8 @@ mod write;
 
 use clap::{Args, Subcommand};
 
-pub use input::{Input, Line};
-pub(super) use scan::one_line;
+pub use input::{Input, Line, Place};
+pub(super) use scan::{number_of, one_line};
 pub(super) use why_text::Told;
 
 use super::Exit;

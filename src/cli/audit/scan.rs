@@ -44,7 +44,7 @@ pub(super) fn lines(number: u64) -> String {
     number_of(number, "line")
 }
 
-pub(super) fn number_of(number: u64, noun: &str) -> String {
+pub(in crate::cli) fn number_of(number: u64, noun: &str) -> String {
     count(usize::try_from(number).unwrap_or(usize::MAX), noun)
 }
 
@@ -101,7 +101,7 @@ pub(super) fn warn(line: Line<'_>, what: &str) {
     let (what, column) = what.rsplit_once(" at line 1 column ").unwrap_or((what, "1"));
     let what: String = what.chars().take(MESSAGE_CHARS).collect();
     let file = one_line(&line.file.display().to_string());
-    output::stderr(&format!("{file}:{}:{}: warning: not a record: {}\n", line.number, one_line(column), one_line(&what)));
+    output::stderr(&format!("{file}:{}:{}: warning: not a record: {}\n", line.place.1, one_line(column), one_line(&what)));
 }
 
 /// Text of a log for a place in a line of the terminal: nothing in it can begin a line, move the cursor or change colours.

@@ -19,15 +19,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use miette::{IntoDiagnostic as _, WrapErr as _, miette};
+use miette::{IntoDiagnostic as _, WrapErr as _};
 
 use super::super::archive::ARCHIVE;
-use super::super::sign::text;
 use super::super::up::Signals;
-use super::super::{Exit, exit, output};
+use super::super::{Exit, exit, output, sign};
 use super::scan::one_line;
 use super::verify::KEYS;
-use crate::signed_url::Keyring;
 use explain::Explainer;
 use follow::Follower;
 use ingest::{Shared, Trust};
@@ -78,9 +76,7 @@ pub struct ServeArgs {
 /// When a log or the keyring cannot be read, or the port is taken.
 pub fn run(args: &ServeArgs) -> miette::Result<Exit> {
     let ServeArgs { files, port, keyring, open_start, archive, slo_ms } = args;
-    let keyring = text(keyring.as_deref(), KEYS)?.map(|text| Keyring::parse(&text)).transpose();
-    let keyring = keyring.map_err(|error| miette!(help = "docs/decision-log.md shows one", "the keyring: {error}"))?;
-    let trust = keyring.map(|keyring| Trust { keyring, open_start: *open_start });
+    let trust = sign::keyring(keyring.as_deref(), KEYS)?.map(|keyring| Trust { keyring, open_start: *open_start });
     let mut followers = Vec::new();
     for file in files {
         let opened = Follower::open(file).into_diagnostic();

@@ -4,9 +4,9 @@ use super::super::output::{self, Format};
 use super::super::replay::{Example, Group, Tally};
 use super::super::{Exit, exit};
 use super::scan::{malformed, number_of};
-use super::{Input, scan};
+use super::{Input, Place, scan};
 use crate::audit::{Entry, ShadowEntry};
-use crate::decision::{Answer, Reason, Replayed};
+use crate::decision::{Answer, Replayed};
 
 const EXAMPLES: &str = r"
 cedargate audit shadow records.jsonl
@@ -37,10 +37,7 @@ pub fn run(args: &ShadowArgs) -> miette::Result<Exit> {
     let (mut tally, mut unread) = (Tally::default(), scan::Tally::default());
     input.each(|line| {
         match Entry::parse(line.text) {
-            Ok(entry) => {
-                let file = input.files.iter().position(|file| file == line.file).unwrap_or_default();
-                one(&entry, (file, line.number), &mut tally);
-            }
+            Ok(entry) => one(&entry, line.place, &mut tally),
             Err(error) => malformed(&mut unread, line, &error.to_string()),
         }
         Ok(())
@@ -58,15 +55,13 @@ fn asked(tally: &Tally) -> u64 {
     tally.groups.values().fold(tally.unchanged.saturating_add(tally.other_reason), |sum, (number, _)| sum.saturating_add(*number))
 }
 
-fn one(entry: &Entry, place: (usize, u64), tally: &mut Tally) {
+fn one(entry: &Entry, place: Place, tally: &mut Tally) {
     tally.records = tally.records.saturating_add(1);
     let Some(ShadowEntry { decision: _, reason, policies, errors }) = entry.shadow.as_ref().filter(|_| entry.is_decision()) else {
         tally.not_asked = tally.not_asked.saturating_add(1);
         return;
     };
-    let mut ids: Vec<String> = policies.iter().map(|policy| policy.id.clone()).collect();
-    ids.sort();
-    let after = Answer { allow: reason == Reason::PolicyPermit.code(), reason: reason.clone(), policies: ids, failed: !errors.is_empty() };
+    let after = Answer::new(reason, policies.iter().map(|policy| policy.id.as_str()), !errors.is_empty());
     let replayed = Replayed { item: None, before: Answer::recorded(&entry.reason, &entry.policies, &entry.errors), after: Ok(after) };
     match replayed.flip() {
         Some(flip) => tally.flipped(Group::of(flip, &replayed), 1, Example::of(entry, &replayed, place)),

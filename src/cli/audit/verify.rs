@@ -6,14 +6,12 @@ use std::path::{Path, PathBuf};
 use miette::{IntoDiagnostic as _, WrapErr as _, miette};
 use serde_json::{Value, json};
 
-use super::super::sign::text;
-use super::super::{Exit, exit, output};
-use super::Input;
+use super::super::{Exit, exit, output, sign};
 use super::scan::{number_of, one_line};
 use super::write::Output;
+use super::{Input, Place};
 use crate::audit::{Anchor, Fault, Finding, Verified, Verifier};
 use crate::cli::output::Format;
-use crate::signed_url::Keyring;
 
 /// Where the keyring is found when no file is named.
 pub(super) const KEYS: &str = "SPIN_VARIABLE_AUDIT_KEYS";
@@ -55,9 +53,6 @@ pub struct VerifyArgs {
     format: Format,
 }
 
-/// A file, by its number, and a line of it.
-type Place = (usize, u64);
-
 /// What was found.
 #[derive(Default)]
 struct Found {
@@ -71,19 +66,15 @@ struct Found {
 /// When a file cannot be read or written, or there is no keyring.
 pub fn run(args: &VerifyArgs) -> miette::Result<Exit> {
     let VerifyArgs { input, keyring, open_start, anchors, ends, format } = args;
-    let keyring = match text(keyring.as_deref(), KEYS)? {
-        Some(text) => Keyring::parse(&text).map_err(|error| miette!(help = "docs/decision-log.md shows one", "the keyring: {error}"))?,
-        None => {
-            let help = format!("name its file with `--keyring`, or put it into {KEYS}");
-            return Err(miette!(help = help, "no keyring to verify with"));
-        }
-    };
+    let keyring = sign::keyring(keyring.as_deref(), KEYS)?.ok_or_else(|| {
+        let help = format!("name its file with `--keyring`, or put it into {KEYS}");
+        miette!(help = help, "no keyring to verify with")
+    })?;
     let anchors = anchors.as_deref().map(read_anchors).transpose()?.unwrap_or_default();
     let mut verifier = Verifier::new(&keyring, *open_start, anchors);
     let mut found = Found::default();
-    let number = |file: &Path| input.files.iter().position(|known| known == file).unwrap_or_default();
     let passed = input.each(|line| {
-        for finding in verifier.take(line.text, (number(line.file), line.number)) {
+        for finding in verifier.take(line.text, line.place) {
             found.tell(&finding, input, *format)?;
         }
         Ok(())

@@ -38,9 +38,7 @@ impl Told {
         let failed = |one: &&Explained| verdict.errors.iter().any(|error| error.starts_with(&format!("{}: ", one.id)));
         let mut nearest: Vec<&Explained> = Vec::new();
         if !verdict.allow && verdict.determining.is_empty() {
-            nearest = policies.iter().filter(|one| one.permits && !failed(one)).collect();
-            nearest.sort_by_key(|one| (one.distance(), &one.id));
-            nearest.truncate(NEAREST);
+            nearest = explanation.nearest().into_iter().filter(|one| !failed(one)).take(NEAREST).collect();
         }
         Self {
             decided: policies.iter().filter(|one| decided(one) || failed(one)).cloned().collect(),
@@ -263,7 +261,7 @@ fn policy(one: &Explained, text: &mut String) {
 fn nearest(one: &Explained, text: &mut String) {
     let reason = one.annotations.iter().find(|(name, _)| name == "reason").map(|(_, reason)| format!(": {}", one_line(reason)));
     text.push_str(&format!("  permit \x1b[1m{}\x1b[0m{}\n", one_line(&one.id), reason.unwrap_or_default()));
-    for clause in one.clauses.iter().filter(|clause| !matches!(clause.met, Met::Yes | Met::NotReached)) {
+    for clause in one.clauses.iter().filter(|clause| !clause.is_met()) {
         text.push_str("  ");
         told(clause, text);
     }

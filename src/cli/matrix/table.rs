@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::super::test::{Caller, Circumstances, MATRIX, Members, Node, Question, Source, Tests, Value, line};
+use super::super::audit::one_line;
+use super::super::test::{Caller, Circumstances, MATRIX, Members, Node, Question, Source, Tests, Value};
 use crate::bundle::{Gate, Report};
 use crate::policy::Verdict;
 
@@ -121,7 +122,7 @@ fn unique<'n>(name: &str, mut others: impl Iterator<Item = &'n String>, node: &N
 /// The lines of a comment, which may go on over several.
 fn comment_of(node: &Node, source: &mut Source<'_>) -> Vec<String> {
     match &node.value {
-        Value::Text(text) => text.trim_end().lines().map(line).collect(),
+        Value::Text(text) => text.trim_end().lines().map(one_line).collect(),
         _ => source.wrong(node, "a text").unwrap_or_default(),
     }
 }
@@ -168,7 +169,7 @@ fn told(verdict: &Verdict) -> String {
     // An error denies, whatever else policies say.
     let mut answer = if *allow && errors.is_empty() { "allow".to_owned() } else { "deny ".to_owned() };
     if !errors.is_empty() {
-        let _ = write!(answer, "  error {}", line(&errors.join("; ")));
+        let _ = write!(answer, "  error {}", one_line(&errors.join("; ")));
     } else if !determining.is_empty() {
         let ids: Vec<&str> = determining.iter().map(|policy| policy.id.as_str()).collect();
         let _ = write!(answer, "  {}", ids.join(", "));

@@ -4,14 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::super::audit::Input;
-use super::super::diagnostic::count;
-use super::super::output::visible;
+use super::super::audit::{Input, Place, number_of, one_line};
 use crate::audit::{Entry, SigningEntry};
 use crate::decision::{Flip, Replayed};
-
-/// A file, by its number, and a line of it.
-pub(in crate::cli) type Place = (usize, u64);
 
 /// Most different reasons for which answers cannot be told that are listed.
 const REASONS: usize = 20;
@@ -163,7 +158,7 @@ impl Tally {
     }
 
     pub(in crate::cli) fn human(&self, input: &Input, asked: &str) -> String {
-        let mut text = format!("{} {asked}\n", of(self.records, "record"));
+        let mut text = format!("{} {asked}\n", number_of(self.records, "record"));
         let mut row = |number: u64, what: &str| {
             if number > 0 {
                 text.push_str(&format!("  {number:>9}  {what}\n"));
@@ -220,12 +215,4 @@ fn told(group: &Group, number: u64, example: &Example, input: &Input) -> String 
 
 fn file(input: &Input, example: &Example) -> String {
     input.files.get(example.place.0).map(|file| file.display().to_string()).unwrap_or_default()
-}
-
-pub(super) fn of(number: u64, noun: &str) -> String {
-    count(usize::try_from(number).unwrap_or(usize::MAX), noun)
-}
-
-fn one_line(text: &str) -> String {
-    visible(text).replace(['\n', '\t'], " ")
 }

@@ -5,9 +5,9 @@ use std::sync::mpsc::{Receiver, sync_channel};
 
 use miette::miette;
 
-use super::super::audit::Input;
+use super::super::audit::{Input, Place};
 use super::approvals::Approvals;
-use super::tally::{Example, Group, Place, Tally};
+use super::tally::{Example, Group, Tally};
 use crate::audit::Entry;
 use crate::bundle::Gate;
 use crate::decision::Replayer;
@@ -30,10 +30,8 @@ pub(super) fn replay(input: &Input, gate: &Gate, approvals: &Approvals, threads:
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| ask(&receive, &replayer, approvals))).collect();
         let mut batch = Batch::with_capacity(BATCH);
-        let files = &input.files;
         let read = input.each(|line| {
-            let file = files.iter().position(|file| file == line.file).unwrap_or_default();
-            batch.push(((file, line.number), line.text.to_owned()));
+            batch.push((line.place, line.text.to_owned()));
             if batch.len() >= BATCH {
                 let full = std::mem::replace(&mut batch, Batch::with_capacity(BATCH));
                 send.send(full).map_err(|_| miette!("a thread that asks has ended"))?;

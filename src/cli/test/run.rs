@@ -4,7 +4,7 @@ use super::cases::{Asked, Case, Expected};
 use super::coverage::Coverage;
 use crate::bundle::Gate;
 use crate::decision::comes_to;
-use crate::policy::{Clause, Explained, Explanation, Met};
+use crate::policy::{Clause, Explained, Explanation};
 
 /// Most policies whose clauses are shown of one failure.
 const NEAREST: usize = 3;
@@ -137,13 +137,12 @@ fn near(expected: &Expected, explanation: &Explanation) -> Vec<Near> {
     let mut found: Vec<&Explained> = policies.iter().filter(|one| missing(one)).collect();
     found.extend(policies.iter().filter(|one| decided(one)));
     if found.is_empty() {
-        found = policies.iter().filter(|one| one.permits).collect();
-        found.sort_by_key(|one| (one.distance(), &one.id));
+        found = explanation.nearest();
         found.truncate(NEAREST);
     }
     let told = |one: &Explained| {
         let applies = one.applies();
-        let clauses = one.clauses.iter().filter(|clause| applies || matches!(clause.met, Met::No | Met::Failed(_))).cloned().collect();
+        let clauses = one.clauses.iter().filter(|clause| applies || !clause.is_met()).cloned().collect();
         Near { id: one.id.clone(), permits: one.permits, applies, clauses }
     };
     found.into_iter().map(told).collect()

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use super::super::audit::one_line;
 use super::super::output::visible;
 use super::cases::Expected;
 use super::coverage::Coverage;
@@ -34,7 +35,7 @@ impl Told<'_> {
         let mut text = String::new();
         for ran in self.failed() {
             let place = format!("{}:{}", (self.on_disk)(&ran.case.file), ran.case.line);
-            let _ = writeln!(text, "\x1b[1;31mFAIL\x1b[0m {}: {}", visible(&place), line(&ran.case.name));
+            let _ = writeln!(text, "\x1b[1;31mFAIL\x1b[0m {}: {}", visible(&place), one_line(&ran.case.name));
             text.push_str(&indent(&reason(ran)));
             text.push('\n');
         }
@@ -107,12 +108,12 @@ pub(in crate::cli) fn coverage(coverage: &Coverage) -> String {
     let mut text = String::new();
     for (id, seen) in coverage.policies() {
         let open = seen.conditions.iter().filter_map(|one| Some((one, one.missing()?)));
-        let mut lines: Vec<String> = open.map(|(one, missing)| format!("{missing}: {} {}", one.part, line(&one.text))).collect();
+        let mut lines: Vec<String> = open.map(|(one, missing)| format!("{missing}: {} {}", one.part, one_line(&one.text))).collect();
         if seen.applied == 0 {
             lines.insert(0, "never applied".to_owned());
         }
         if !lines.is_empty() {
-            let _ = writeln!(text, "\x1b[1m{}\x1b[0m", line(id));
+            let _ = writeln!(text, "\x1b[1m{}\x1b[0m", one_line(id));
             lines.iter().for_each(|line| text.push_str(&format!("  {line}\n")));
         }
     }
@@ -134,20 +135,20 @@ fn reason(ran: &Ran) -> String {
     let mut text = String::new();
     let _ = writeln!(text, "expected  {}", expectation(&ran.case.expected));
     let _ = writeln!(text, "got       {}", got(&ran.got));
-    let _ = writeln!(text, "so        {}", line(&ran.differences.join("; ")));
-    ran.got.errors.iter().for_each(|error| text.push_str(&format!("error     {}\n", line(error))));
+    let _ = writeln!(text, "so        {}", one_line(&ran.differences.join("; ")));
+    ran.got.errors.iter().for_each(|error| text.push_str(&format!("error     {}\n", one_line(error))));
     for near in &ran.nearest {
         let state = if near.applies { "applies" } else { "does not apply" };
-        let _ = writeln!(text, "{} \x1b[1m{}\x1b[0m {state}", effect(near), line(&near.id));
+        let _ = writeln!(text, "{} \x1b[1m{}\x1b[0m {state}", effect(near), one_line(&near.id));
         for Clause { part, text: clause, met } in &near.clauses {
             let (mark, why) = match (met, *part) {
-                (Met::Failed(error), _) => ("!", format!(" fails: {}", line(error))),
+                (Met::Failed(error), _) => ("!", format!(" fails: {}", one_line(error))),
                 (Met::No, "unless") => ("x", " is the case".to_owned()),
                 (Met::No, _) => ("x", " does not hold".to_owned()),
                 (Met::Yes | Met::NotReached, _) => ("-", String::new()),
             };
             let part = if matches!(*part, "when" | "unless") { format!("{part} ") } else { String::new() };
-            let _ = writeln!(text, "  {mark} {part}{}{why}", line(clause));
+            let _ = writeln!(text, "  {mark} {part}{}{why}", one_line(clause));
         }
     }
     text
@@ -156,7 +157,7 @@ fn reason(ran: &Ran) -> String {
 fn expectation(expected: &Expected) -> String {
     let Expected { allow, by, among_others: _, reason, status, errors } = expected;
     let mut parts = vec![word(*allow).to_owned()];
-    parts.extend(by.as_ref().filter(|by| !by.is_empty()).map(|by| format!("by {}", line(&by.join(", ")))));
+    parts.extend(by.as_ref().filter(|by| !by.is_empty()).map(|by| format!("by {}", one_line(&by.join(", ")))));
     parts.extend(by.as_ref().filter(|by| by.is_empty() && !expected.among_others).map(|_| "by no policy".to_owned()));
     parts.extend(reason.map(str::to_owned));
     parts.extend(status.map(|status| status.to_string()));
@@ -166,7 +167,7 @@ fn expectation(expected: &Expected) -> String {
 
 fn got(got: &Got) -> String {
     let Got { allow, by, reason, status, errors: _ } = got;
-    let by = if by.is_empty() { "by no policy".to_owned() } else { format!("by {}", line(&by.join(", "))) };
+    let by = if by.is_empty() { "by no policy".to_owned() } else { format!("by {}", one_line(&by.join(", "))) };
     // Asked in Cedar's own terms there is neither a reason code nor a status.
     if *status == 0 { format!("{}, {by}", word(*allow)) } else { format!("{}, {by}, {reason}, {status}", word(*allow)) }
 }
@@ -177,11 +178,6 @@ fn effect(near: &Near) -> &'static str {
 
 fn word(allow: bool) -> &'static str {
     if allow { "allow" } else { "deny" }
-}
-
-/// On one line, and harmless to a terminal.
-pub(in crate::cli) fn line(text: &str) -> String {
-    visible(text).replace(['\n', '\t'], " ")
 }
 
 fn indent(text: &str) -> String {

@@ -10,7 +10,7 @@ pub mod media_cdn;
 
 use thiserror::Error;
 
-use crate::request::percent_octet;
+use crate::request::percent_decoded;
 
 /// Why a URL cannot be made, or a key cannot be used. Never holds a part of a key.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -55,29 +55,12 @@ pub(super) fn encoded(text: &str, also: &[u8]) -> String {
 pub(super) fn unreserved(url: &str, names: &[&'static str]) -> Result<(), FormatError> {
     let query = url.split_once('?').map_or("", |(_, query)| query);
     for parameter in query.split('&') {
-        let name = decoded(parameter.split('=').next().unwrap_or_default());
+        let name = percent_decoded(parameter.split('=').next().unwrap_or_default());
         if let Some(name) = names.iter().find(|reserved| reserved.as_bytes() == name) {
             return Err(FormatError::Reserved(name));
         }
     }
     Ok(())
-}
-
-/// Percent-decodes; a `%` that begins no octet stays.
-fn decoded(text: &str) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        let mut ahead = rest.clone();
-        match percent_octet(&mut ahead) {
-            Some(octet) if byte == b'%' => {
-                out.push(octet);
-                rest = ahead;
-            }
-            _ => out.push(byte),
-        }
-    }
-    out
 }
 
 /// Lower-case hexadecimal digits.
@@ -106,7 +89,7 @@ mod tests {
         fn what_is_encoded_is_decoded_again(text in any::<String>()) {
             let encoded = encoded(&text, b"/");
             prop_assert!(encoded.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~/%".contains(&b)));
-            prop_assert_eq!(decoded(&encoded), text.into_bytes());
+            prop_assert_eq!(percent_decoded(&encoded), text.into_bytes());
         }
 
         #[test]

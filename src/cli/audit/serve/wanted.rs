@@ -9,6 +9,7 @@ use super::super::super::time::parse_seconds;
 use super::super::filter::moment;
 use super::store::{ALLOW, DENY, LEVELS};
 use crate::audit::{Fault, Kind};
+use crate::request::percent_decoded;
 
 /// Rows of an index that are looked at to learn whether it is worth using.
 const RARE: i64 = 20_000;
@@ -326,23 +327,7 @@ pub(super) fn pairs(query: &str) -> Vec<(String, String)> {
 }
 
 fn decoded(text: &str) -> String {
-    let mut bytes = text.bytes();
-    let mut out = Vec::with_capacity(text.len());
-    while let Some(byte) = bytes.next() {
-        let mut ahead = bytes.clone();
-        match byte {
-            b'+' => out.push(b' '),
-            b'%' => match crate::request::percent_octet(&mut ahead) {
-                Some(octet) => {
-                    out.push(octet);
-                    bytes = ahead;
-                }
-                None => out.push(byte),
-            },
-            _ => out.push(byte),
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
+    String::from_utf8_lossy(&percent_decoded(&text.replace('+', " "))).into_owned()
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use miette::{IntoDiagnostic as _, WrapErr as _, miette};
 
+use super::diagnostic::count;
 use super::files::Folders;
 use super::output::{self, Format};
 use super::{Exit, exit};
@@ -114,6 +115,35 @@ pub fn run(args: &TestArgs) -> miette::Result<Exit> {
         }
     }
     Ok(exit)
+}
+
+/// How tests went.
+pub(super) struct Went {
+    passed: usize,
+    pub failed: usize,
+    /// Every failure, and a last line that counts.
+    pub human: String,
+}
+
+impl Went {
+    /// In a few words.
+    pub fn summary(&self) -> String {
+        match self.passed.saturating_add(self.failed) {
+            0 => "no tests".to_owned(),
+            tests => format!("{} of {} passed", self.passed, count(tests, "test")),
+        }
+    }
+}
+
+/// Runs all tests, of which there may be none.
+///
+/// # Errors
+/// When they are not valid.
+pub(super) fn all(tests: &Tests) -> miette::Result<Went> {
+    let ran: Vec<_> = tests.cases()?.into_iter().map(|case| run::run(&tests.gate, case, None)).collect();
+    let told = Told { ran: &ran, on_disk: &|file| tests.on_disk(file).display().to_string() };
+    let (passed, failed) = told.counts();
+    Ok(Went { passed, failed, human: told.human() })
 }
 
 fn write(file: &Path, text: &str) -> miette::Result<()> {

@@ -1,5 +1,8 @@
 //! `cedargate up`: the gate on this machine, in front of an API or of a demo.
 
+mod stamps;
+mod watch;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -20,6 +23,7 @@ use crate::host::demo::Demo;
 use crate::host::key_value::KeyValue;
 use crate::host::manifest::ENVIRONMENT_PREFIX;
 use crate::host::{self, Compiled, HostError, InstanceLimits, Manifest, RecordSink, Server, ServerOptions, Tls, describe};
+use watch::Watch;
 
 /// What `up` sealed is kept here, apart from what `seal` made: it may trust development keys.
 const KEPT: &str = "target/sealed/up.wasm";
@@ -31,6 +35,8 @@ const ORIGIN: &str = "origin";
 const EXAMPLES: &str = r"
 cedargate up --dev
     in front of a demo API, with development tokens to try
+cedargate up --dev --watch
+    the same; what you change in policies/ and keys/ goes live when it is right
 cedargate up --origin http://127.0.0.1:9000 --records records.jsonl
     in front of an API of yours
 cedargate up --component gate.wasm --variable edge_region=fra1
@@ -67,6 +73,12 @@ pub struct UpArgs {
     /// Serve the manifest's own component as it is, instead of sealing
     #[arg(long, conflicts_with_all = ["policies", "dev"])]
     no_seal: bool,
+    /// Look at policies/ and keys/ all the time: what changes is checked, tested, sealed, and takes the place of what is served
+    ///
+    /// No connection is closed, and requests that were begun are finished by the gate that began them. A change that is not valid or fails
+    /// its tests is told, and the gate goes on as it was. Of the manifest nothing is read again.
+    #[arg(long, conflicts_with_all = ["component", "no_seal"])]
+    watch: bool,
 
     /// Append the records to a file instead of writing them to standard output
     #[arg(long, value_name = "FILE")]
@@ -120,9 +132,9 @@ async fn serve(args: UpArgs) -> miette::Result<Exit> {
         let help = (!args.from.exists()).then_some("run it in the project's folder, or name the manifest with --from FILE");
         MietteDiagnostic { help: help.map(str::to_owned), ..MietteDiagnostic::new(error.to_string()) }
     })?;
-    let ToServe { component, told, gate } = to_serve(&args, &manifest, &progress)?;
+    let ToServe { component: bytes, told, gate, sealed } = to_serve(&args, &manifest, &progress)?;
     progress.step("loading the component (long only the first time)");
-    let component = Compiled::new(&host::engine().into_diagnostic()?, &component).into_diagnostic()?;
+    let component = Compiled::new(&host::engine().into_diagnostic()?, &bytes).into_diagnostic()?;
 
     let mut variables: BTreeMap<String, String> = args.variables.iter().cloned().collect();
     if let Some(origin) = &args.origin {
@@ -136,8 +148,10 @@ async fn serve(args: UpArgs) -> miette::Result<Exit> {
     }
     let app = manifest.resolve(&variables, environment).map_err(|error| miette!("{error}"))?;
     let manifest = args.from.display().to_string();
-    let warnings = gate.map(|gate| [unreachable(&gate, &app.allowed, &manifest), insecure(&gate)].concat()).unwrap_or_default()
-        + &unreachable_sink(&app.variables, &app.allowed, &manifest);
+    let allowed = app.allowed.clone();
+    let sink = unreachable_sink(&app.variables, &app.allowed, &manifest);
+    let of_gate = move |gate: &Gate| [unreachable(gate, &allowed, &manifest), insecure(gate)].concat();
+    let warnings = gate.as_ref().map(&of_gate).unwrap_or_default() + &sink;
     let origin = app.variables.get(ORIGIN).cloned().unwrap_or_default();
 
     let tls = match (&args.tls_cert, &args.tls_key) {
@@ -151,7 +165,7 @@ async fn serve(args: UpArgs) -> miette::Result<Exit> {
     let key_value = if app.key_value_stores.is_empty() {
         KeyValue::memory(app.key_value_stores.clone())
     } else {
-        KeyValue::file(&args.from.parent().unwrap_or(Path::new("")).join(KEY_VALUE), app.key_value_stores.clone())
+        KeyValue::file(&project(&args).join(KEY_VALUE), app.key_value_stores.clone())
     };
     let options = ServerOptions {
         listen: args.listen,
@@ -181,7 +195,25 @@ async fn serve(args: UpArgs) -> miette::Result<Exit> {
     let mut signals = Signals::catch()?;
     greet(&args, &server, &told, &origin, demo.is_some())?;
     output::stderr(&warnings);
+    let watching = match sealed {
+        Some(Sealing { base, digest }) if args.watch => {
+            let project = project(&args);
+            let (kept, archive) = (project.join(KEPT), project.join(archive::ARCHIVE));
+            let watch = Watch {
+                folders: args.folders.clone(),
+                base,
+                live: digest,
+                swap: server.swap(),
+                kept,
+                archive,
+                warnings: Box::new(of_gate),
+            };
+            Some(watch.start(bytes)?)
+        }
+        _ => None,
+    };
     signals.next().await?;
+    drop(watching);
     output::stderr("stopping: requests in flight may finish; once more stops at once\n");
     tokio::select! {
         () = server.stop() => {}
@@ -196,6 +228,14 @@ struct ToServe {
     told: String,
     /// What it was sealed from, where that is known.
     gate: Option<Gate>,
+    /// What it takes to seal it again, where there is the base component.
+    sealed: Option<Sealing>,
+}
+
+/// What a component was sealed from.
+struct Sealing {
+    base: Vec<u8>,
+    digest: Digest,
 }
 
 impl ToServe {
@@ -205,7 +245,7 @@ impl ToServe {
             Some(description) => format!("policy digest {}, {how} `{file}`", description.policy_digest),
             None => format!("`{file}` is not sealed: it answers every request with 503"),
         };
-        Self { component, told, gate: None }
+        Self { component, told, gate: None, sealed: None }
     }
 }
 
@@ -223,17 +263,19 @@ fn to_serve(args: &UpArgs, manifest: &Manifest, progress: &Progress) -> miette::
         token::ensure_dev_keys(keys)?;
     }
     let bundle = files::read_bundle(policies, keys, *dev)?;
-    let project = args.from.parent().unwrap_or(Path::new(""));
+    let project = project(args);
     // Records will name it, and it may be gone when they are read.
     let keep = |bundle: &Bundle| archive::tell(&archive::keep(&project.join(archive::ARCHIVE), bundle));
     let kept = project.join(KEPT);
-    // Without the base, what was sealed from the same policies before will do.
-    let base = if args.base.exists() { Some(read_base(&args.base)?) } else { None };
+    // Without the base, what was sealed from the same policies before will do; not so for sealing again.
+    let base = if args.watch || args.base.exists() { Some(read_base(&args.base)?) } else { None };
+    let digest = bundle.digest();
     for file in [manifest.source(), &kept] {
         if let Some(bytes) = std::fs::read(file).ok().filter(|bytes| is_from(bytes, base.as_deref(), &bundle)) {
             let gate = Gate::load(&bundle).ok();
             keep(&bundle);
-            return Ok(ToServe { gate, ..ToServe::new(bytes, file, "not changed since it was sealed as") });
+            let sealed = base.map(|base| Sealing { base, digest });
+            return Ok(ToServe { gate, sealed, ..ToServe::new(bytes, file, "not changed since it was sealed as") });
         }
     }
     let base = match base {
@@ -248,7 +290,12 @@ fn to_serve(args: &UpArgs, manifest: &Manifest, progress: &Progress) -> miette::
     };
     write_whole(&kept, &sealed.component)?;
     keep(&bundle);
-    Ok(ToServe { gate, ..ToServe::new(sealed.component, &kept, "sealed now as") })
+    Ok(ToServe { gate, sealed: Some(Sealing { base, digest }), ..ToServe::new(sealed.component, &kept, "sealed now as") })
+}
+
+/// The folder of the manifest.
+fn project(args: &UpArgs) -> &Path {
+    args.from.parent().unwrap_or(Path::new(""))
 }
 
 /// Whether a sealed component was made from this base and this bundle.

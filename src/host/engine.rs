@@ -1,12 +1,14 @@
 //! The wasm engine of this process, and components compiled with it.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use wasmtime::component::Component;
-use wasmtime::{Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
+use wasmtime::{Cache, CacheConfig, CacheStore, Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 use wasmtime_wasi_http::handler::ProxyPre;
 
 use super::HostError;
@@ -16,6 +18,8 @@ use super::state::{self, State};
 const INSTANCES: u32 = 1_000;
 /// Bytes of a dropped instance's memory that are reset by copying instead of being given back: cheaper for the next one.
 const KEEP_RESIDENT: usize = 2 * 1024 * 1024;
+/// Most functions that are remembered: a component of ours has some ten thousand.
+const FUNCTIONS: usize = 100_000;
 /// How often running guests are made to yield, so that none of them can hold a thread for ever.
 const TICK: Duration = Duration::from_millis(10);
 
@@ -25,7 +29,42 @@ const TICK: Duration = Duration::from_millis(10);
 /// [`HostError::Engine`] when this machine cannot run one.
 pub fn engine() -> Result<Engine, HostError> {
     static ENGINE: OnceLock<Result<Engine, String>> = OnceLock::new();
-    ENGINE.get_or_init(serving).clone().map_err(HostError::Engine)
+    ENGINE.get_or_init(|| serving(common())).clone().map_err(HostError::Engine)
+}
+
+/// A serving engine for components that differ in their data and hardly in their code, such as one base component sealed
+/// again and again: it remembers every function it compiled, and compiles only those it has not seen.
+///
+/// # Errors
+/// [`HostError::Engine`] when this machine cannot run one.
+pub fn recompiling_engine() -> Result<Engine, HostError> {
+    let mut config = common();
+    // Not the folder on disk as well: every edit would leave a whole component in it.
+    config
+        .cache(None)
+        .enable_incremental_compilation(Arc::new(Functions::default()))
+        .map_err(|error| HostError::Engine(format!("{error:#}")))?;
+    serving(config).map_err(HostError::Engine)
+}
+
+/// Machine code of functions, by a digest of what they were compiled from. The code of one component has some tens of megabytes.
+#[derive(Debug, Default)]
+struct Functions(RwLock<BTreeMap<Vec<u8>, Vec<u8>>>);
+
+impl CacheStore for Functions {
+    fn get(&self, key: &[u8]) -> Option<Cow<'_, [u8]>> {
+        let functions = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        functions.get(key).map(|code| Cow::Owned(code.clone()))
+    }
+
+    fn insert(&self, key: &[u8], value: Vec<u8>) -> bool {
+        let mut functions = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let room = functions.len() < FUNCTIONS;
+        if room {
+            functions.insert(key.to_owned(), value);
+        }
+        room
+    }
 }
 
 /// An engine for sealing, where code runs once: what counts is how soon it is compiled.
@@ -35,7 +74,7 @@ pub(super) fn sealing() -> Result<Engine, String> {
     Engine::new(&config).map_err(|error| format!("{error:#}"))
 }
 
-fn serving() -> Result<Engine, String> {
+fn serving(mut config: Config) -> Result<Engine, String> {
     let mut pool = PoolingAllocationConfig::default();
     // A component of ours has one memory and three core instances with two tables (module, shim, fixups); there may be
     // sixteen guest tasks in each instance, every one on a stack of its own while it is in a host call.
@@ -50,7 +89,6 @@ fn serving() -> Result<Engine, String> {
         .max_component_instance_size(10 * 1024 * 1024)
         .linear_memory_keep_resident(KEEP_RESIDENT)
         .table_keep_resident(64 * 1024);
-    let mut config = common();
     config.epoch_interruption(true).allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     // Where address space is short (some containers and small machines) instances are allocated one by one.
     let engine = Engine::new(&config)
@@ -149,5 +187,22 @@ impl Compiled {
 
     pub(super) fn pre(&self) -> &ProxyPre<State> {
         &self.pre
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_are_remembered_up_to_a_number() {
+        let functions = Functions::default();
+        assert_eq!(functions.get(b"a"), None);
+        for key in 0..FUNCTIONS {
+            assert!(functions.insert(&key.to_be_bytes(), vec![1]));
+        }
+        assert!(!functions.insert(b"one more", vec![2]));
+        assert_eq!(functions.get(&0_usize.to_be_bytes()).as_deref(), Some(&[1][..]));
+        assert_eq!(functions.get(b"one more"), None);
     }
 }

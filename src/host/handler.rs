@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
 use tokio::time::{Sleep, sleep};
 use wasmtime::component::GuestTaskId;
 use wasmtime::{Store, StoreContextMut, UpdateDeadline};
@@ -18,11 +19,16 @@ use super::state::{Shared, State};
 /// Ticks of the engine for which a guest may compute before others get the thread, so that a request timeout can end it.
 const TURN: u64 = 5;
 
+/// How long an instance waits for another request, as under Spin 4.1.
+const IDLE: Duration = Duration::from_secs(1);
+
 /// How instances of one server are made.
 pub(super) struct Instances {
     pub(super) component: Compiled,
     pub(super) shared: Arc<Shared>,
     pub(super) limits: InstanceLimits,
+    /// Its other end goes when another component takes the place of this one.
+    pub(super) replaced: watch::Receiver<()>,
 }
 
 impl HandlerState for Instances {
@@ -31,7 +37,7 @@ impl HandlerState for Instances {
     type WorkerState = Worker;
 
     async fn instantiate(&self) -> wasmtime::Result<Instance<State, Expiration, Worker>> {
-        let Self { component, shared, limits } = self;
+        let Self { component, shared, limits, replaced } = self;
         let mut store = Store::new(component.engine(), State::new(shared));
         store.limiter(State::limiter);
         store.set_epoch_deadline(TURN);
@@ -42,22 +48,34 @@ impl HandlerState for Instances {
             store,
             proxy,
             view: State::arriving,
-            expiration: Expiration { limits: limits.clone(), sleep: None },
+            expiration: Expiration { limits: limits.clone(), sleep: None, replaced: Some(Box::pin(until_gone(replaced.clone()))) },
             state: Worker { limits: limits.clone(), shared: Arc::clone(shared) },
         })
     }
+}
+
+/// Returns when the other end is gone.
+async fn until_gone(mut replaced: watch::Receiver<()>) {
+    while replaced.changed().await.is_ok() {}
 }
 
 /// When an instance ends: idle for too long, or busy with requests that take too long.
 pub(super) struct Expiration {
     limits: InstanceLimits,
     sleep: Option<(Instant, Pin<Box<Sleep>>)>,
+    /// Ends when the component was replaced; `None` when it has been.
+    replaced: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
 }
 
 impl WorkerExpiration for Expiration {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, status: WorkerStatus, start: Instant) -> Poll<()> {
         let this = self.get_mut();
+        if this.replaced.as_mut().is_some_and(|replaced| replaced.as_mut().poll(cx).is_ready()) {
+            this.replaced = None;
+        }
         let timeout = match status {
+            // No request will come any more: it waits no longer than one whose caller chose nothing.
+            WorkerStatus::Idle if this.replaced.is_none() => Some(this.limits.idle_timeout.min(IDLE)),
             WorkerStatus::Idle => Some(this.limits.idle_timeout),
             WorkerStatus::Requests | WorkerStatus::PostReturn => this.limits.request_timeout,
         };
@@ -121,12 +139,6 @@ impl WorkerState for Worker {
 impl Default for InstanceLimits {
     /// Spin 4.1's.
     fn default() -> Self {
-        Self {
-            max_reuse: 128,
-            max_concurrent_reuse: 16,
-            idle_timeout: Duration::from_secs(1),
-            request_timeout: None,
-            memory_bytes: 128 * 1024 * 1024,
-        }
+        Self { max_reuse: 128, max_concurrent_reuse: 16, idle_timeout: IDLE, request_timeout: None, memory_bytes: 128 * 1024 * 1024 }
     }
 }

@@ -37,11 +37,11 @@ mod tls;
 mod unexport;
 pub mod variables;
 
-pub use engine::{Compiled, engine};
+pub use engine::{Compiled, engine, recompiling_engine};
 pub use error::HostError;
 pub use manifest::{App, Manifest, ManifestError};
 pub use records::RecordSink;
-pub use seal::{SealError, Sealed, describe, seal};
+pub use seal::{SealError, Sealed, Sealer, describe, seal};
 pub use section::Description;
-pub use serve::{InstanceLimits, Metrics, Server, ServerOptions};
+pub use serve::{InstanceLimits, Metrics, Server, ServerOptions, Swap};
 pub use tls::Tls;

@@ -89,27 +89,130 @@ pub enum SealError {
 /// # Errors
 /// See [`SealError`].
 pub fn seal(base: &[u8], bundle: &Bundle) -> Result<Sealed, SealError> {
-    if let Some(description) = describe(base) {
-        return Err(SealError::AlreadySealed(Box::new(description)));
+    Sealer::new(base.to_owned()).seal(bundle)
+}
+
+/// Seals one base component, which it compiles once, as often as it is asked to.
+pub struct Sealer {
+    base: Vec<u8>,
+    digest: Digest,
+    /// The base component as it is run to be sealed.
+    compiled: OnceLock<Component>,
+}
+
+impl Sealer {
+    /// For this base component. Whether it is one is told when it is used.
+    pub fn new(base: Vec<u8>) -> Self {
+        Self { digest: Digest::of(&base), base, compiled: OnceLock::new() }
     }
-    if !section::is_component(base) {
-        return Err(SealError::NotSealable("the file is not a WebAssembly component".into()));
+
+    /// The digest of the base component.
+    pub fn base_digest(&self) -> Digest {
+        self.digest
     }
-    let gate = Gate::load(bundle).map_err(SealError::Bundle)?;
-    let (mut component, told) = initialize_apart(base, bundle)?;
-    let policy_digest = gate.policy_digest();
-    let schema_digest = gate.schema_digest();
-    agree("policy digest", &told.policy_digest, &policy_digest)?;
-    agree("schema digest", &told.schema_digest, &schema_digest)?;
-    let description = Description {
-        version: section::VERSION,
-        base_digest: Digest::of(base).to_string(),
-        policy_digest: told.policy_digest,
-        schema_digest: told.schema_digest,
-        policies: told.policies,
-    };
-    section::append(&mut component, &description).map_err(SealError::Failed)?;
-    Ok(Sealed { component, policy_digest, schema_digest, policies: told.policies })
+
+    /// Seals `bundle`. The same input gives the same bytes.
+    ///
+    /// # Errors
+    /// See [`SealError`].
+    pub fn seal(&self, bundle: &Bundle) -> Result<Sealed, SealError> {
+        if let Some(description) = describe(&self.base) {
+            return Err(SealError::AlreadySealed(Box::new(description)));
+        }
+        if !section::is_component(&self.base) {
+            return Err(SealError::NotSealable("the file is not a WebAssembly component".into()));
+        }
+        let gate = Gate::load(bundle).map_err(SealError::Bundle)?;
+        let (mut component, told) = self.initialize_apart(bundle)?;
+        let policy_digest = gate.policy_digest();
+        let schema_digest = gate.schema_digest();
+        agree("policy digest", &told.policy_digest, &policy_digest)?;
+        agree("schema digest", &told.schema_digest, &schema_digest)?;
+        let description = Description {
+            version: section::VERSION,
+            base_digest: self.digest.to_string(),
+            policy_digest: told.policy_digest,
+            schema_digest: told.schema_digest,
+            policies: told.policies,
+        };
+        section::append(&mut component, &description).map_err(SealError::Failed)?;
+        Ok(Sealed { component, policy_digest, schema_digest, policies: told.policies })
+    }
+
+    /// Compiles the base component ahead of the first time it is sealed. What is wrong with it is told then.
+    pub fn prepare(&self) {
+        let compile = || {
+            let base = self.renamed()?;
+            let (_, instrumented) = wizer().instrument_component(&base).map_err(unfit)?;
+            self.component(&engine()?, &instrumented).map(drop)
+        };
+        drop(compile());
+    }
+
+    /// The base component with its core function called as sealing needs it.
+    fn renamed(&self) -> Result<Vec<u8>, SealError> {
+        unexport::rename_core(&self.base, INITIALIZE, LIFTED_FROM)
+            .ok_or_else(|| SealError::NotSealable("its sections cannot be read".into()))
+    }
+
+    fn component(&self, engine: &Engine, instrumented: &[u8]) -> Result<&Component, SealError> {
+        if let Some(component) = self.compiled.get() {
+            return Ok(component);
+        }
+        let component = Component::new(engine, instrumented).map_err(unfit)?;
+        Ok(self.compiled.get_or_init(|| component))
+    }
+
+    /// Runs the component on a thread of its own, so that sealing works inside and outside of an asynchronous runtime.
+    fn initialize_apart(&self, bundle: &Bundle) -> Result<(Vec<u8>, Told), SealError> {
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                runtime.map_err(|error| SealError::Failed(error.to_string()))?.block_on(self.initialize(bundle))
+            });
+            // The snapshotter panics where a component is not what it expects.
+            thread.join().unwrap_or_else(|_| Err(SealError::NotSealable("its state cannot be snapshotted".into())))
+        })
+    }
+
+    async fn initialize(&self, bundle: &Bundle) -> Result<(Vec<u8>, Told), SealError> {
+        let build = self.digest.to_string();
+        let failed = |error: wasmtime::Error| SealError::Failed(format!("{error:#}"));
+        let engine = engine()?;
+        let wizer = wizer();
+        let base = self.renamed()?;
+        let (context, instrumented) = wizer.instrument_component(&base).map_err(unfit)?;
+        let component = self.component(&engine, &instrumented)?;
+        if component.get_export_index(None, INITIALIZE).is_none() {
+            return Err(SealError::NotSealable(format!("it does not export `{INITIALIZE}`")));
+        }
+
+        let stderr = MemoryOutputPipe::new(STDERR_BYTES);
+        let mut store = Store::new(&engine, Room::new(stderr.clone()));
+        let mut linker = Linker::<Room>::new(&engine);
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(failed)?;
+        wasmtime_wasi::p3::add_to_linker(&mut linker).map_err(failed)?;
+        wall_off(&mut linker, &engine, component).map_err(unfit)?;
+
+        let said = |error: wasmtime::Error| {
+            let text = String::from_utf8_lossy(&stderr.contents()).trim().to_owned();
+            let cause = error.root_cause();
+            SealError::Failed(if text.is_empty() { cause.to_string() } else { format!("{cause}: {text}") })
+        };
+        let instance = linker.instantiate_async(&mut store, component).await.map_err(said)?;
+        let files: Vec<(String, Vec<u8>)> = bundle.iter().map(|(path, bytes)| (path.to_owned(), bytes.to_owned())).collect();
+        let function =
+            instance.get_typed_func::<(&[(String, Vec<u8>)], &str), (Result<String, String>,)>(&mut store, INITIALIZE).map_err(unfit)?;
+        let (answer,) = function.call_async(&mut store, (&files, &build)).await.map_err(said)?;
+        let told = answer.map_err(SealError::Invalid)?;
+        let told = serde_json::from_str(&told).map_err(|error| SealError::Failed(format!("its answer cannot be read: {error}")))?;
+        let snapshot = wizer.snapshot_component(&context, &mut WasmtimeWizerComponent { store: &mut store, instance }).await;
+        let sealed = snapshot.map_err(failed)?;
+        if unexport::exports(&sealed, INITIALIZE) {
+            return Err(SealError::Failed(format!("it still exports `{INITIALIZE}`")));
+        }
+        Ok((sealed, told))
+    }
 }
 
 /// What was sealed into a component, read from its custom section; `None` for one that was never sealed.
@@ -131,59 +234,15 @@ struct Told {
     policies: usize,
 }
 
-/// Runs the component on a thread of its own, so that sealing works inside and outside of an asynchronous runtime.
-fn initialize_apart(base: &[u8], bundle: &Bundle) -> Result<(Vec<u8>, Told), SealError> {
-    std::thread::scope(|scope| {
-        let thread = scope.spawn(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.map_err(|error| SealError::Failed(error.to_string()))?.block_on(initialize(base, bundle))
-        });
-        // The snapshotter panics where a component is not what it expects.
-        thread.join().unwrap_or_else(|_| Err(SealError::NotSealable("its state cannot be snapshotted".into())))
-    })
-}
-
-async fn initialize(base: &[u8], bundle: &Bundle) -> Result<(Vec<u8>, Told), SealError> {
-    let build = Digest::of(base).to_string();
-    let failed = |error: wasmtime::Error| SealError::Failed(format!("{error:#}"));
-    let unfit = |error: wasmtime::Error| SealError::NotSealable(format!("{error:#}"));
-    let engine = engine()?;
+fn wizer() -> Wizer {
     let mut wizer = Wizer::new();
     // SECURITY: this is also what takes the export away. A sealed component cannot be loaded with anything else.
     wizer.init_func(INITIALIZE).keep_init_func(false);
-    let base =
-        unexport::rename_core(base, INITIALIZE, LIFTED_FROM).ok_or_else(|| SealError::NotSealable("its sections cannot be read".into()))?;
-    let (context, instrumented) = wizer.instrument_component(&base).map_err(unfit)?;
-    let component = Component::new(&engine, &instrumented).map_err(unfit)?;
-    if component.get_export_index(None, INITIALIZE).is_none() {
-        return Err(SealError::NotSealable(format!("it does not export `{INITIALIZE}`")));
-    }
+    wizer
+}
 
-    let stderr = MemoryOutputPipe::new(STDERR_BYTES);
-    let mut store = Store::new(&engine, Room::new(stderr.clone()));
-    let mut linker = Linker::<Room>::new(&engine);
-    wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(failed)?;
-    wasmtime_wasi::p3::add_to_linker(&mut linker).map_err(failed)?;
-    wall_off(&mut linker, &engine, &component).map_err(unfit)?;
-
-    let said = |error: wasmtime::Error| {
-        let text = String::from_utf8_lossy(&stderr.contents()).trim().to_owned();
-        let cause = error.root_cause();
-        SealError::Failed(if text.is_empty() { cause.to_string() } else { format!("{cause}: {text}") })
-    };
-    let instance = linker.instantiate_async(&mut store, &component).await.map_err(said)?;
-    let files: Vec<(String, Vec<u8>)> = bundle.iter().map(|(path, bytes)| (path.to_owned(), bytes.to_owned())).collect();
-    let function =
-        instance.get_typed_func::<(&[(String, Vec<u8>)], &str), (Result<String, String>,)>(&mut store, INITIALIZE).map_err(unfit)?;
-    let (answer,) = function.call_async(&mut store, (&files, &build)).await.map_err(said)?;
-    let told = answer.map_err(SealError::Invalid)?;
-    let told = serde_json::from_str(&told).map_err(|error| SealError::Failed(format!("its answer cannot be read: {error}")))?;
-    let snapshot = wizer.snapshot_component(&context, &mut WasmtimeWizerComponent { store: &mut store, instance }).await;
-    let sealed = snapshot.map_err(failed)?;
-    if unexport::exports(&sealed, INITIALIZE) {
-        return Err(SealError::Failed(format!("it still exports `{INITIALIZE}`")));
-    }
-    Ok((sealed, told))
+fn unfit(error: wasmtime::Error) -> SealError {
+    SealError::NotSealable(format!("{error:#}"))
 }
 
 /// The parts of WASI that a closed room has. Everything else a component imports, HTTP and Spin's interfaces above all, is a

@@ -98,3 +98,19 @@ fn what_is_no_component_is_refused() {
         assert!(matches!(seal(bytes, &bundle()), Err(SealError::NotSealable(_))));
     }
 }
+
+#[test]
+fn one_sealer_seals_again_and_again_as_if_it_were_the_first_time() {
+    let Some(base) = base() else { return };
+    let sealer = Sealer::new(base.clone());
+    let mut broken = bundle();
+    broken.insert("policies/a.cedar", "permit (");
+    let mut changed = bundle();
+    changed.insert("policies/a.cedar", "@id(\"b\")\npermit (principal, action == Gate::Action::\"GET\", resource);");
+    sealer.prepare();
+    for _ in 0..2 {
+        assert!(matches!(sealer.seal(&broken), Err(SealError::Bundle(_))));
+        assert!(sealer.seal(&changed).unwrap() == seal(&base, &changed).unwrap());
+        assert!(sealer.seal(&bundle()).unwrap() == seal(&base, &bundle()).unwrap());
+    }
+}

@@ -3,8 +3,8 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -127,8 +127,7 @@ pub struct Metrics {
 /// A running server. Dropping it stops listening and lets requests in flight go on.
 pub struct Server {
     address: SocketAddr,
-    scheme: Scheme,
-    shared: Arc<Shared>,
+    service: Arc<Service>,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
@@ -158,15 +157,16 @@ impl Server {
         });
         let scheme = if tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
         let service = Arc::new(Service {
-            handler: ProxyHandler::new(Instances { component, shared: Arc::clone(&shared), limits }),
-            shared: Arc::clone(&shared),
+            served: RwLock::new(Served::new(component, &shared, &limits)),
+            shared,
+            limits,
             app,
-            scheme: scheme.clone(),
+            scheme,
             room: Arc::new(Semaphore::new(REQUESTS)),
         });
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(accept(listener, tls, service, stopped));
-        Ok(Self { address, scheme, shared, stop, task })
+        let task = tokio::spawn(accept(listener, tls, Arc::clone(&service), stopped));
+        Ok(Self { address, service, stop, task })
     }
 
     /// The address it listens on.
@@ -176,12 +176,12 @@ impl Server {
 
     /// `http://…` or `https://…` without a path.
     pub fn url(&self) -> String {
-        format!("{}://{}", self.scheme, self.address)
+        format!("{}://{}", self.service.scheme, self.address)
     }
 
     /// What it did so far.
     pub fn metrics(&self) -> Metrics {
-        let Counters { requests, instances, ended, failures, peak_memory } = &self.shared.counters;
+        let Counters { requests, instances, ended, failures, peak_memory } = &self.service.shared.counters;
         let instances = instances.load(Relaxed);
         Metrics {
             requests: requests.load(Relaxed),
@@ -194,14 +194,19 @@ impl Server {
 
     /// Moves the time the component sees. Without effect on a server that was started with the clock's.
     pub fn set_now(&self, UnixTime(now): UnixTime) {
-        if let Some(shown) = &self.shared.now {
+        if let Some(shown) = &self.service.shared.now {
             shown.store(now, Relaxed);
         }
     }
 
     /// Where the component's records go.
     pub fn records(&self) -> &RecordSink {
-        &self.shared.records
+        &self.service.shared.records
+    }
+
+    /// What puts another component in the place of the one it serves.
+    pub fn swap(&self) -> Swap {
+        Swap(Arc::clone(&self.service))
     }
 
     /// Stops listening, lets requests in flight finish for a while, and returns when all is quiet.
@@ -209,6 +214,22 @@ impl Server {
         // Nobody listens to the channel when the server has ended by itself.
         let _ = self.stop.send(true);
         drop(self.task.await);
+    }
+}
+
+/// Puts another component in the place of the one a server serves.
+#[derive(Clone)]
+pub struct Swap(Arc<Service>);
+
+impl Swap {
+    /// Serves `component` from the next request on. No connection is closed; requests that were begun are finished by the component
+    /// that began them, whose instances then end.
+    pub fn to(&self, component: Compiled) {
+        let Service { served, shared, limits, .. } = &*self.0;
+        let new = Served::new(component, shared, limits);
+        let old = std::mem::replace(&mut *served.write().unwrap_or_else(PoisonError::into_inner), new);
+        // Not while requests wait for the lock: it may be the last that holds the old component's memory.
+        drop(old);
     }
 }
 
@@ -268,11 +289,27 @@ where
 
 /// What all connections share.
 struct Service {
-    handler: ProxyHandler<Instances>,
+    served: RwLock<Served>,
     shared: Arc<Shared>,
+    limits: InstanceLimits,
     app: App,
     scheme: Scheme,
     room: Arc<Semaphore>,
+}
+
+/// What a new request is handed to.
+struct Served {
+    handler: ProxyHandler<Instances>,
+    /// Dropped with it, which tells its instances that they were replaced.
+    _replaced: watch::Sender<()>,
+}
+
+impl Served {
+    fn new(component: Compiled, shared: &Arc<Shared>, limits: &InstanceLimits) -> Self {
+        let (sender, replaced) = watch::channel(());
+        let instances = Instances { component, shared: Arc::clone(shared), limits: limits.clone(), replaced };
+        Self { handler: ProxyHandler::new(instances), _replaced: sender }
+    }
 }
 
 impl Service {
@@ -290,7 +327,9 @@ impl Service {
         };
         self.shared.counters.requests.fetch_add(1, Relaxed);
         let request = request.map(|body| body.map_err(HttpError::from).boxed_unsync());
-        match self.handler.handle((), request).await {
+        // INVARIANT: taken once for each request, so that one component answers all of it.
+        let handler = self.served.read().unwrap_or_else(PoisonError::into_inner).handler.clone();
+        match handler.handle((), request).await {
             Ok(response) => response.map(|inner| Held { inner, _permit: permit }.boxed_unsync()),
             // What went wrong is for whoever runs the server; the caller learns that something did.
             Err(error) if error.downcast_ref::<InstantiationError<()>>().is_some() => {

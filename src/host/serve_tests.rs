@@ -11,17 +11,24 @@ use tokio_rustls::TlsConnector;
 use super::*;
 use crate::host::{Manifest, engine};
 
+/// Where the project's own base component is built.
+const BASE: &str = "target/wasm32-wasip2/release/cedargate.wasm";
+
+fn manifest_folder() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
 /// The base component as it is: it answers every request with 503 and writes a record. `None` when it was never built.
 fn component() -> Option<Compiled> {
     let bytes = match std::env::var_os("CEDARGATE_BASE") {
         Some(path) => std::fs::read(path).expect("CEDARGATE_BASE can be read"),
-        None => std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("target/wasm32-wasip2/release/cedargate.wasm")).ok()?,
+        None => std::fs::read(manifest_folder().join(BASE)).ok()?,
     };
     Some(Compiled::new(&engine().unwrap(), &bytes).unwrap())
 }
 
 fn options() -> Option<ServerOptions> {
-    let manifest = Manifest::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("spin.toml")).unwrap();
+    let manifest = Manifest::read(&manifest_folder().join("spin.toml")).unwrap();
     let origin = BTreeMap::from([("origin".to_owned(), "http://127.0.0.1:9".to_owned())]);
     let app = manifest.resolve(&origin, |_| None).unwrap();
     Some(ServerOptions::new(component()?, app).unwrap())
@@ -127,4 +134,40 @@ async fn an_address_that_is_taken_is_an_error() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     options.listen = taken.local_addr().unwrap();
     assert!(matches!(Server::start(options).await, Err(HostError::Listen { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_component_takes_over_on_open_connections_and_the_old_one_goes() {
+    let Some(mut options) = options() else { return };
+    // Instances that would wait for ever if nobody told them.
+    options.limits.idle_timeout = Duration::from_secs(3_600);
+    let unsealed = options.component.clone();
+    let bundle = crate::cli::files::read_bundle(&manifest_folder().join("policies"), &manifest_folder().join("keys"), false).unwrap();
+    let base = std::fs::read(std::env::var_os("CEDARGATE_BASE").map_or_else(|| manifest_folder().join(BASE), Into::into)).unwrap();
+    let sealed = tokio::task::spawn_blocking(move || crate::host::seal(&base, &bundle).unwrap()).await.unwrap();
+    let sealed = Compiled::new(&engine().unwrap(), &sealed.component).unwrap();
+
+    let server = Server::start(options).await.unwrap();
+    let stream = TcpStream::connect(server.address()).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let swap = server.swap();
+    for round in 0..4 {
+        for (component, status) in [(&unsealed, 503), (&sealed, 200)] {
+            swap.to(component.clone());
+            let request = Request::get("/.well-known/cedargate/health").header("host", "gate.test").body(Empty::<Bytes>::new()).unwrap();
+            let response = sender.send_request(request).await.unwrap();
+            assert_eq!(response.status(), status, "{round}");
+            response.into_body().collect().await.unwrap();
+        }
+    }
+    assert!(server.metrics().instances >= 8, "{:?}", server.metrics());
+    // Only the last one's instance stays.
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    while server.metrics().live_instances > 1 {
+        assert!(tokio::time::Instant::now() < deadline, "{:?}", server.metrics());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!((server.metrics().live_instances, server.metrics().failed_instances), (1, 0));
+    server.stop().await;
 }

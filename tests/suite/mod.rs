@@ -41,4 +41,5 @@ mod stepup;
 mod streaming;
 mod terminators;
 mod tokens;
+mod watch;
 mod workloads;

@@ -13,7 +13,7 @@ use super::callers::Callers;
 use super::cases::{self, Case};
 use super::cedar;
 use super::yaml::{Members, Source};
-use crate::bundle::{Bundle, Gate, Problem, Report};
+use crate::bundle::{Bundle, Digest, Gate, Problem, Report};
 use crate::limits::BUNDLE_FILE_BYTES;
 
 /// The folder's path in a bundle, which never has it.
@@ -40,6 +40,14 @@ impl Tests {
     /// When a folder cannot be read; [`Invalid`] when policies or keys are not valid.
     pub fn read(folders: &Folders) -> miette::Result<Self> {
         let (bundle, gate) = files::load(&folders.policies, &folders.keys, folders.dev)?;
+        Self::beside(folders, bundle, gate)
+    }
+
+    /// Reads the tests beside policies that were read from these folders.
+    ///
+    /// # Errors
+    /// When their folder cannot be read.
+    pub fn beside(folders: &Folders, bundle: Bundle, gate: Gate) -> miette::Result<Self> {
         let mut tests = Self { gate, folders: folders.clone(), bundle, report: Report::default() };
         let folder = folders.policies.join("tests");
         let entries = match fs::read_dir(&folder) {
@@ -112,6 +120,11 @@ impl Tests {
             }
         }
         callers
+    }
+
+    /// The digest of the bundle with the files of the tests.
+    pub fn digest(&self) -> Digest {
+        self.bundle.digest()
     }
 
     /// The bytes of a file of the tests.

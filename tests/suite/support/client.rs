@@ -2,7 +2,7 @@
 //!
 //! No library here: the suite sends what libraries refuse to send.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -78,6 +78,37 @@ impl Request {
     /// The same; `None` when the server closes the connection without a byte.
     pub fn try_send(&self, to: SocketAddr) -> Option<Response> {
         exchange(to, &self.bytes()).map(|raw| parse(&raw, self.method == "HEAD"))
+    }
+}
+
+/// A connection that stays open: one request after the other.
+pub struct Connection(BufReader<TcpStream>);
+
+impl Connection {
+    pub fn open(to: SocketAddr) -> Self {
+        let stream = TcpStream::connect(to).expect("the gate listens");
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self(BufReader::new(stream))
+    }
+
+    /// Panics when the server closes the connection, or says that it will.
+    pub fn ask(&mut self, request: &Request) -> Response {
+        let bytes = String::from_utf8(request.bytes()).unwrap().replace("Connection: close\r\n", "");
+        self.0.get_mut().write_all(bytes.as_bytes()).expect("the connection is open");
+        let mut raw = Vec::new();
+        let mut length = None;
+        while !raw.ends_with(b"\r\n\r\n") {
+            let start = raw.len();
+            assert!(self.0.read_until(b'\n', &mut raw).unwrap() > 0, "the connection was closed: {}", String::from_utf8_lossy(&raw));
+            let line = String::from_utf8_lossy(&raw[start..]).to_ascii_lowercase();
+            assert!(!line.starts_with("connection: close"), "the connection will be closed");
+            length = length.or_else(|| line.strip_prefix("content-length: ").map(|length| length.trim().parse::<usize>().unwrap()));
+        }
+        let head = raw.len();
+        raw.resize(head + length.expect("the answers asked for here say how long they are"), 0);
+        self.0.read_exact(&mut raw[head..]).unwrap();
+        parse(&raw, false)
     }
 }
 

@@ -66,13 +66,24 @@ impl Project {
 
     /// The command in this folder, with nothing of the environment that could change what it does.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_cedargate"));
+        let mut command = self.here(env!("CARGO_BIN_EXE_cedargate"));
+        command.args(args).env("CEDARGATE_BASE", base_path());
+        command
+    }
+
+    /// A shell in this folder, in the same way.
+    pub fn shell(&self) -> Command {
+        self.here("sh")
+    }
+
+    fn here(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("SPIN_") {
                 command.env_remove(name);
             }
         }
-        command.args(args).current_dir(self.0.path()).env("CEDARGATE_BASE", base_path()).stdin(Stdio::null());
+        command.current_dir(self.0.path()).stdin(Stdio::null());
         command
     }
 
@@ -226,6 +237,17 @@ impl Up {
     /// Waits until a line of standard error begins so.
     pub fn says(&self, start: &str) {
         self.stderr.until(start, |lines| lines.iter().any(|line| line.starts_with(start)));
+    }
+
+    /// Waits until that many lines of standard error begin so, and returns them.
+    pub fn said(&self, start: &str, count: usize) -> Vec<String> {
+        let of = |lines: &[String]| lines.iter().filter(|line| line.starts_with(start)).cloned().collect::<Vec<_>>();
+        of(&self.stderr.until(start, |lines| of(lines).len() >= count))
+    }
+
+    /// Everything it has said so far, as one text.
+    pub fn so_far(&self) -> String {
+        self.stderr.until("nothing", |_| true).join("\n")
     }
 
     /// Waits for its end.

@@ -8,7 +8,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEn
 
 use super::output::{self, Color};
 use super::{
-    Exit, attempt, audit, check, diagnostic, exit, fmt, matrix, new, reasons, replay, revoke, seal, sign, test, token, up, verify_url,
+    Exit, attempt, audit, check, diagnostic, exit, fmt, matrix, new, reasons, replay, revoke, seal, sign, test, token, up, verify_url, why,
 };
 
 const EXAMPLES: &str = r"
@@ -58,6 +58,7 @@ enum Command {
     Audit(audit::AuditArgs),
     Replay(replay::ReplayArgs),
     Try(attempt::TryArgs),
+    Why(why::WhyArgs),
 }
 
 /// Runs the command with the process's arguments.
@@ -88,6 +89,7 @@ fn run(args: Vec<OsString>) -> Exit {
         Command::Audit(args) => audit::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Try(args) => attempt::run(&args),
+        Command::Why(args) => why::run(&args),
     };
     result.unwrap_or_else(|error| diagnostic::show(&error))
 }

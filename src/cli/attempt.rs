@@ -1,7 +1,7 @@
 //! `cedargate try`: one request through the whole pipeline, each stage shown.
 
 mod input;
-mod text;
+pub(super) mod text;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -13,12 +13,13 @@ use super::files::{self, Folders};
 use super::output::{self, Format};
 use super::sign::{self, text as secret};
 use super::{Exit, exit, time};
+use crate::bundle::Gate;
 use crate::decision::{self, Decision, Denial, Knowledge, UnixTime};
 use crate::enforce::{Answer, Challenge};
 use crate::identity::{Answers, Deployment, Presented, Secret, Supply};
 use crate::policy::{Explanation, Purpose};
 use crate::request::{self, Facts, Proxies, RawRequest, Reading};
-use input::Sent;
+use input::{Sent, Wire};
 
 /// Where a token is found when no file is named.
 const TOKEN: &str = "CEDARGATE_TOKEN";
@@ -44,6 +45,16 @@ pub struct TryArgs {
     #[command(flatten)]
     folders: Folders,
     #[command(flatten)]
+    asked: Asked,
+    /// How the answer is written: `json` is an object of the stages
+    #[arg(long, value_enum, default_value_t, hide_possible_values = true, value_name = "human|json")]
+    format: Format,
+}
+
+/// A request, and the circumstances it is sent in.
+#[derive(Debug, clap::Args)]
+pub(super) struct Asked {
+    #[command(flatten)]
     sent: Sent,
     /// The file with the caller's token; without it the variable CEDARGATE_TOKEN holds it, if there is one
     #[arg(long, value_name = "FILE")]
@@ -54,13 +65,12 @@ pub struct TryArgs {
     /// The time, instead of now
     #[arg(long, value_name = "TIME", value_parser = time::parse_time, allow_hyphen_values = true)]
     now: Option<UnixTime>,
-    /// How the answer is written: `json` is an object of the stages
-    #[arg(long, value_enum, default_value_t, hide_possible_values = true, value_name = "human|json")]
-    format: Format,
 }
 
 /// What became of a request.
 pub(super) struct Tried {
+    /// Its method and target, as they were sent.
+    pub(super) line: String,
     /// What was understood; or why nothing was.
     pub(super) facts: Result<Facts, Denial>,
     pub(super) decision: Decision,
@@ -74,19 +84,43 @@ pub(super) struct Tried {
 /// # Errors
 /// When the request cannot be put together, a file cannot be read, or policies or keys are not valid.
 pub fn run(args: &TryArgs) -> miette::Result<Exit> {
-    let TryArgs { folders, sent, token_file, client, now, format } = args;
-    let mut wire = sent.read()?;
-    if let Some(token) = secret(token_file.as_deref(), TOKEN)? {
-        wire.headers.push(("authorization".to_owned(), format!("Bearer {}", token.trim()).into_bytes()));
+    let TryArgs { folders, asked, format } = args;
+    let tried = asked.put(folders)?;
+    output::stdout(&match format {
+        Format::Human => text::human(&tried),
+        Format::Json => output::json(&told(&tried))?,
+    })?;
+    Ok(if tried.decision.outcome.is_ok() { Exit::Ok } else { Exit::Denied })
+}
+
+impl Asked {
+    /// Whether nothing is asked.
+    pub(super) fn is_empty(&self) -> bool {
+        self.sent.is_empty()
     }
-    if let Some(client) = client {
-        // As the runtime tells it: with a port, and last.
-        let address = std::net::SocketAddr::new(*client, 1).to_string();
-        wire.headers.push(("spin-client-addr".to_owned(), address.into_bytes()));
+
+    /// Puts the request through the pipeline of the gate that these folders make.
+    ///
+    /// # Errors
+    /// When it cannot be put together, a file cannot be read, or policies or keys are not valid.
+    pub(super) fn put(&self, folders: &Folders) -> miette::Result<Tried> {
+        let Self { sent, token_file, client, now } = self;
+        let mut wire = sent.read()?;
+        if let Some(token) = secret(token_file.as_deref(), TOKEN)? {
+            wire.headers.push(("authorization".to_owned(), format!("Bearer {}", token.trim()).into_bytes()));
+        }
+        if let Some(client) = client {
+            // As the runtime tells it: with a port, and last.
+            let address = std::net::SocketAddr::new(*client, 1).to_string();
+            wire.headers.push(("spin-client-addr".to_owned(), address.into_bytes()));
+        }
+        let (_, gate) = files::load(&folders.policies, &folders.keys, folders.dev)?;
+        Ok(put(&wire, &gate, &deployment()?, now.unwrap_or_else(time::now)))
     }
-    let (_, gate) = files::load(&folders.policies, &folders.keys, folders.dev)?;
-    let deployment = deployment()?;
-    let now = now.unwrap_or_else(time::now);
+}
+
+fn put(wire: &Wire, gate: &Gate, deployment: &Deployment, now: UnixTime) -> Tried {
+    let line = format!("{} {}", wire.method, wire.target);
     let raw = RawRequest {
         method: &wire.method,
         scheme: Some(if wire.https { "https" } else { "http" }),
@@ -95,31 +129,26 @@ pub fn run(args: &TryArgs) -> miette::Result<Exit> {
         headers: &wire.headers,
     };
     let reading = Reading { signed_urls: gate.signed_urls().is_some(), proxies: Proxies::default() };
-    let tried = match request::read(&raw, reading) {
+    match request::read(&raw, reading) {
         Err(denial) => {
             let decision = Decision::denied(denial.clone());
             let answer = Some(Answer::denial(&decision, None, ID));
-            Tried { facts: Err(denial), decision, explanation: None, answer }
+            Tried { line, facts: Err(denial), decision, explanation: None, answer }
         }
         Ok((facts, evidence)) => {
             let presented = Presented::read(&evidence);
             // Offline there are no fetched keys; a token that needs some is told so.
-            let need = presented.key_need(&gate);
+            let need = presented.key_need(gate);
             let supply = if need.is_some() { Supply::Stale } else { Supply::NotNeeded };
             let answers = Answers::default();
-            let knowledge = Knowledge { deployment: &deployment, supply, answers: &answers };
-            let decision = decision::decide(&gate, &facts, &evidence, knowledge, now);
+            let knowledge = Knowledge { deployment, supply, answers: &answers };
+            let decision = decision::decide(gate, &facts, &evidence, knowledge, now);
             let explanation = decision.verdict.is_some().then(|| gate.policy().explain(&facts, &decision.identity, Purpose::Request, now));
-            let challenge = Challenge { gate: &gate, facts: &facts, deployment: &deployment, now };
+            let challenge = Challenge { gate, facts: &facts, deployment, now };
             let answer = decision.outcome.is_err().then(|| Answer::denial(&decision, Some(&challenge), ID));
-            Tried { facts: Ok(facts), decision, explanation, answer }
+            Tried { line, facts: Ok(facts), decision, explanation, answer }
         }
-    };
-    output::stdout(&match format {
-        Format::Human => text::human(&tried),
-        Format::Json => output::json(&told(&tried))?,
-    })?;
-    Ok(if tried.decision.outcome.is_ok() { Exit::Ok } else { Exit::Denied })
+    }
 }
 
 /// Stands where a gate draws an id.
@@ -132,7 +161,7 @@ fn deployment() -> miette::Result<Deployment> {
 }
 
 fn told(tried: &Tried) -> Value {
-    let Tried { facts, decision, explanation, answer } = tried;
+    let Tried { line: _, facts, decision, explanation, answer } = tried;
     let verdict = decision.verdict.as_ref();
     json!({
         "request": facts.as_ref().ok().map(|facts| json!({

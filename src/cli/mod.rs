@@ -33,6 +33,7 @@ pub mod time;
 pub mod token;
 pub mod up;
 pub mod verify_url;
+pub mod why;
 
 pub use app::main;
 pub use exit::Exit;

@@ -25,6 +25,7 @@ pub(super) use asking::{Circumstances, Question};
 pub(super) use callers::Caller;
 use coverage::Coverage;
 pub(super) use folder::{MATRIX, Tests};
+pub(super) use run::{Answered, answer};
 use told::Told;
 pub(super) use yaml::{Members, Node, Source, Value};
 

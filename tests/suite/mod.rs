@@ -42,4 +42,5 @@ mod streaming;
 mod terminators;
 mod tokens;
 mod watch;
+mod why;
 mod workloads;

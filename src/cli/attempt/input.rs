@@ -43,6 +43,11 @@ pub(super) struct Wire {
 }
 
 impl Sent {
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.method.is_none() && self.curl.is_none() && self.request.is_none()
+    }
+
     /// Puts the request together. Its body is never read: no decision is made on it.
     pub(super) fn read(&self) -> miette::Result<Wire> {
         let mut wire = match (&self.curl, &self.request) {
@@ -52,7 +57,7 @@ impl Sent {
                 (Some(method), Some(url)) => Wire { method: method.clone(), ..of_url(url)? },
                 (Some(url), None) => Wire { method: "GET".to_owned(), ..of_url(url)? },
                 _ => {
-                    let help = "write `cedargate try GET /path`, or give it a request with --curl or --request";
+                    let help = "write its method and path, such as `GET /api/documents/1`, or give it whole with --curl or --request";
                     return Err(miette!(help = help, "no request to try"));
                 }
             },

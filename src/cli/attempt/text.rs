@@ -11,7 +11,7 @@ use crate::request::Facts;
 
 /// All stages, in the order they are gone through.
 pub(super) fn human(tried: &Tried) -> String {
-    let Tried { facts, decision, explanation, answer } = tried;
+    let Tried { line: _, facts, decision, explanation, answer } = tried;
     let mut text = String::new();
     head(1, "the request", &mut text);
     match facts {
@@ -82,7 +82,7 @@ fn request(facts: &Facts, text: &mut String) {
     row("https", if facts.https { "yes" } else { "no" }, text);
 }
 
-fn credential(one: &Credential, text: &mut String) {
+pub(in crate::cli) fn credential(one: &Credential, text: &mut String) {
     let Credential { kind, fate } = one;
     let (sign, told) = match fate {
         Fate::Verified => ("\x1b[32m✓\x1b[0m", "verified".to_owned()),
@@ -137,7 +137,7 @@ fn cedar(decision: &Decision, explanation: Option<&Explanation>, text: &mut Stri
     }
 }
 
-pub(super) fn credential_json(one: &Credential) -> Value {
+pub(in crate::cli) fn credential_json(one: &Credential) -> Value {
     let (fate, reason, detail) = one.fate.told();
     json!({ "kind": one.kind.as_str(), "fate": fate, "reason": reason.map(Reason::code), "detail": detail })
 }

@@ -17,7 +17,7 @@ use clap::{Args, Subcommand};
 
 pub use input::{Input, Line, Place};
 pub(super) use scan::{number_of, one_line};
-pub(super) use why_text::Told;
+pub(super) use why_text::{Told, meaning, verdict};
 
 use super::Exit;
 

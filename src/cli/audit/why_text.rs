@@ -26,6 +26,10 @@ pub(super) struct Why<'e> {
 pub(in crate::cli) struct Told {
     /// The policies that decided.
     decided: Vec<Explained>,
+    /// The permits that apply too, and are outweighed by a forbid.
+    outweighed: Vec<Explained>,
+    /// Policies that were expected to decide, and do not apply.
+    missing: Vec<Explained>,
     /// Of a denial that no policy asked for: the permits that came nearest.
     nearest: Vec<Explained>,
 }
@@ -33,6 +37,11 @@ pub(in crate::cli) struct Told {
 impl Told {
     /// Takes what is told out of an explanation.
     pub(in crate::cli) fn of(explanation: &Explanation) -> Self {
+        Self::expecting(explanation, &[])
+    }
+
+    /// The same, with policies that somebody expected to decide.
+    pub(in crate::cli) fn expecting(explanation: &Explanation, expected: &[String]) -> Self {
         let Explanation { verdict, policies, .. } = explanation;
         let decided = |one: &&Explained| verdict.determining.iter().any(|policy| policy.id == one.id);
         let failed = |one: &&Explained| verdict.errors.iter().any(|error| error.starts_with(&format!("{}: ", one.id)));
@@ -40,8 +49,13 @@ impl Told {
         if !verdict.allow && verdict.determining.is_empty() {
             nearest = explanation.nearest().into_iter().filter(|one| !failed(one)).take(NEAREST).collect();
         }
+        let outweighed = |one: &&Explained| one.applies() && !decided(one) && !failed(one);
+        let missing = |one: &&Explained| expected.contains(&one.id) && !one.applies();
+        nearest.retain(|one| !missing(one));
         Self {
             decided: policies.iter().filter(|one| decided(one) || failed(one)).cloned().collect(),
+            outweighed: policies.iter().filter(outweighed).cloned().collect(),
+            missing: policies.iter().filter(missing).cloned().collect(),
             nearest: nearest.into_iter().cloned().collect(),
         }
     }
@@ -54,11 +68,14 @@ impl Told {
         for one in &self.decided {
             policy(one, &mut text);
         }
-        if !self.nearest.is_empty() {
-            text.push_str("\n\x1b[1mNo policy permits it. Nearest are\x1b[0m\n");
-        }
-        for one in &self.nearest {
-            nearest(one, &mut text);
+        let groups = [
+            ("Outweighed, though they apply, are", &self.outweighed),
+            ("Expected to decide, and not applying, are", &self.missing),
+            ("No policy permits it. Nearest are", &self.nearest),
+        ];
+        for (title, policies) in groups.into_iter().filter(|(_, policies)| !policies.is_empty()) {
+            text.push_str(&format!("\n\x1b[1m{title}\x1b[0m\n"));
+            policies.iter().for_each(|one| lacking(one, &mut text));
         }
         text
     }
@@ -78,7 +95,9 @@ impl Told {
             })
         };
         json!({
-            "policies": self.decided.iter().map(policy).collect::<Vec<_>>(), "nearest": self.nearest.iter().map(policy).collect::<Vec<_>>(),
+            "policies": self.decided.iter().map(policy).collect::<Vec<_>>(),
+            "outweighed": self.outweighed.iter().map(policy).collect::<Vec<_>>(),
+            "nearest": self.missing.iter().chain(&self.nearest).map(policy).collect::<Vec<_>>(),
         })
     }
 }
@@ -123,16 +142,7 @@ impl<'e> Why<'e> {
     pub(super) fn human(&self) -> String {
         let entry = self.entry;
         let mut text = format!("{}\n\n", self.sentence());
-        let colour = if entry.allowed() { "32" } else { "31" };
-        let word = if entry.allowed() { "Allowed" } else { "Denied" };
-        text.push_str(&format!("\x1b[1;{colour}m{word}\x1b[0m: {}", one_line(&entry.reason)));
-        if entry.status > 0 {
-            text.push_str(&format!(", status {}", entry.status));
-        }
-        text.push_str(&format!("\n  {}\n", meaning(&entry.reason)));
-        if !entry.detail.is_empty() {
-            text.push_str(&format!("  {}\n", one_line(&entry.detail)));
-        }
+        text.push_str(&verdict(entry.allowed(), &entry.reason, entry.status, &entry.detail));
         self.after(&mut text);
         self.credentials(&mut text);
         self.body(&mut text, None, &entry.policies);
@@ -237,6 +247,20 @@ impl<'e> Why<'e> {
     }
 }
 
+/// How it ended: `Denied: policy.no_permit, status 403`, and what that means.
+pub(in crate::cli) fn verdict(allow: bool, reason: &str, status: u16, detail: &str) -> String {
+    let (colour, word) = if allow { ("32", "Allowed") } else { ("31", "Denied") };
+    let mut text = format!("\x1b[1;{colour}m{word}\x1b[0m: {}", one_line(reason));
+    if status > 0 {
+        text.push_str(&format!(", status {status}"));
+    }
+    text.push_str(&format!("\n  {}\n", meaning(reason)));
+    if !detail.is_empty() {
+        text.push_str(&format!("  {}\n", one_line(detail)));
+    }
+    text
+}
+
 fn url(item: &SigningEntry) -> String {
     let path = item.path.as_deref().map_or("(a masked path)".to_owned(), one_line);
     format!("{} {path}{}, {}", item.methods.join(","), if item.prefix { " and all below" } else { "" }, one_line(&item.format))
@@ -257,10 +281,11 @@ fn policy(one: &Explained, text: &mut String) {
     }
 }
 
-/// A permit that did not apply: what it lacked, and no more.
-fn nearest(one: &Explained, text: &mut String) {
+/// A policy that did not decide: what it lacked, and no more.
+fn lacking(one: &Explained, text: &mut String) {
     let reason = one.annotations.iter().find(|(name, _)| name == "reason").map(|(_, reason)| format!(": {}", one_line(reason)));
-    text.push_str(&format!("  permit \x1b[1m{}\x1b[0m{}\n", one_line(&one.id), reason.unwrap_or_default()));
+    let effect = if one.permits { "permit" } else { "forbid" };
+    text.push_str(&format!("  {effect} \x1b[1m{}\x1b[0m{}\n", one_line(&one.id), reason.unwrap_or_default()));
     for clause in one.clauses.iter().filter(|clause| !clause.is_met()) {
         text.push_str("  ");
         told(clause, text);
@@ -293,6 +318,7 @@ fn word(met: &Met) -> (&'static str, &str) {
     }
 }
 
-fn meaning(code: &str) -> &'static str {
+/// What a reason code means.
+pub(in crate::cli) fn meaning(code: &str) -> &'static str {
     Reason::ALL.iter().find(|reason| reason.code() == code).map_or("a reason that this version does not know", |reason| reason.meaning())
 }

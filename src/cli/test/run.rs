@@ -100,6 +100,24 @@ fn ask(gate: &Gate, asked: &Asked, explain: bool) -> (Got, Option<Explanation>) 
     (Got { allow, by, reason, status, errors: verdict.errors }, explanation)
 }
 
+/// A case, asked and explained.
+#[derive(Debug)]
+pub(in crate::cli) struct Answered {
+    pub case: Case,
+    pub got: Got,
+    /// What is otherwise than expected. Empty when the test passes.
+    pub differences: Vec<String>,
+    /// None where no policy is asked, because the gate refuses the request before.
+    pub explanation: Option<Explanation>,
+}
+
+/// Asks a case, and explains the answer whether or not it is what was expected.
+pub(in crate::cli) fn answer(gate: &Gate, case: Case) -> Answered {
+    let (got, explanation) = ask(gate, &case.asked, true);
+    let differences = differences(&case.expected, &got);
+    Answered { case, got, differences, explanation }
+}
+
 fn differences(expected: &Expected, got: &Got) -> Vec<String> {
     let mut differences = vec![];
     let word = |allow| if allow { "allow" } else { "deny" };

@@ -368,20 +368,10 @@ fn a_reader_that_goes_away_ends_it() {
 }
 
 #[test]
-fn the_page_shows_commands_that_exist() {
+fn every_option_that_asks_something_is_on_the_page() {
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/audit-export.md")).unwrap();
-    let help = ["query", "export"].map(|name| (name, run(&[name, "--help"]).ok()));
-    let mut seen = 0;
-    for line in page.lines().filter_map(|line| line.strip_prefix("    ")?.split_once("cedargate audit ").map(|(_, rest)| rest)) {
-        let (_, help) = help.iter().find(|(name, _)| line.starts_with(name)).expect(line);
-        seen += 1;
-        for option in line.split_whitespace().filter(|word| word.starts_with("--")) {
-            assert!(help.contains(&format!("{option} ")) || help.contains(&format!("{option}\n")), "{line}: {option}");
-        }
-    }
-    assert!(seen >= 8, "{seen}");
-    // Every option that asks something has its line.
-    let (_, asked) = help[0].1.split_once("Which records:").unwrap();
+    let help = run(&["query", "--help"]).ok();
+    let (_, asked) = help.split_once("Which records:").unwrap();
     for option in asked.lines().filter_map(|line| line.trim_start().strip_prefix("--")?.split([' ', '=']).next()) {
         assert!(page.contains(&format!("`--{option}`")), "{option}");
     }

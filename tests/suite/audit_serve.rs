@@ -400,17 +400,9 @@ fn what_cannot_be_served_is_said() {
 }
 
 #[test]
-fn the_page_shows_options_and_metrics_that_exist() {
+fn the_page_shows_metrics_and_filters_that_exist() {
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/console.md")).unwrap();
     let logs = Logs::new(&Chain::new(8).line(json!({})));
-    let help = ended(logs.command(&["--help"])).ok();
-    let commands: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("    ")?.split_once("cedargate audit serve ")).collect();
-    assert!(commands.len() >= 4, "{commands:?}");
-    for (_, rest) in commands {
-        for option in rest.split_whitespace().filter(|word| word.starts_with("--")) {
-            assert!(help.contains(&format!("{option} ")) || help.contains(&format!("{option}\n")), "{option}");
-        }
-    }
     let console = logs.serve(&["--keyring", "keys.json"]);
     let metrics = text(&get(&console, "/metrics"));
     for name in metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {

@@ -303,37 +303,6 @@ fn the_command_and_the_pages_say_the_same() {
     }
 }
 
-/// The options a subcommand's help names.
-fn options(project: &Project, subcommand: &str) -> Vec<String> {
-    let help = project.run(&[subcommand, "--help"]).ok();
-    let options = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
-    options.filter_map(|line| line.split_whitespace().find(|word| word.starts_with("--")).map(str::to_owned)).collect()
-}
-
-#[test]
-fn every_option_in_a_documented_command_exists() {
-    let project = Project::new();
-    let known: Vec<(&str, Vec<String>)> =
-        ["new", "up", "seal", "check", "fmt", "token", "revoke", "reasons"].iter().map(|name| (*name, options(&project, name))).collect();
-    let mut seen = 0;
-    let pages =
-        ["quickstart", "authoring", "operations", "testing", "policies", "configuration", "revocation", "key-rotation", "terminators"];
-    for page in pages.iter().map(|name| format!("docs/{name}.md")).chain(["README.md".to_owned()]) {
-        let text = std::fs::read_to_string(root().join(&page)).unwrap();
-        for line in text.lines().filter(|line| line.starts_with("    ")) {
-            let Some((_, rest)) = line.split_once("cedargate ") else { continue };
-            let rest = rest.split(['|', '>', '#', '&', ')']).next().unwrap();
-            let mut words = rest.split_whitespace();
-            let Some((name, options)) = words.next().and_then(|word| known.iter().find(|(name, _)| *name == word)) else { continue };
-            seen += 1;
-            for option in words.filter(|word| word.starts_with("--")).map(|word| word.split('=').next().unwrap().to_owned()) {
-                assert!(options.contains(&option), "{page}: `cedargate {name}` has no {option}");
-            }
-        }
-    }
-    assert!(seen > 5, "{seen}");
-}
-
 #[test]
 fn colour_is_for_terminals_unless_it_is_asked_for() {
     let project = Project::new();

@@ -40,8 +40,14 @@ fn anchor(heading: &str) -> String {
 #[test]
 fn links_lead_somewhere() {
     for (page, text) in pages() {
-        // What is indented is code.
-        let text: String = text.lines().filter(|line| !line.starts_with("    ")).flat_map(|line| [line, "\n"]).collect();
+        // What is indented or fenced is code.
+        let mut fenced = false;
+        let prose = |line: &&str| {
+            let fence = line.starts_with("```");
+            fenced ^= fence;
+            !fenced && !fence && !line.starts_with("    ")
+        };
+        let text: String = text.lines().filter(prose).flat_map(|line| [line, "\n"]).collect();
         for target in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target) {
             if target.starts_with("http") {
                 continue;

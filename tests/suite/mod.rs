@@ -26,6 +26,7 @@ mod insecure;
 mod malformed;
 mod metadata;
 mod mtls;
+mod pages;
 mod policy_tests;
 mod protocols;
 mod records;

@@ -4,8 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::support::gate::root;
-use super::support::process::{Ended, Project};
+use super::support::process::Project;
 
 /// A project whose only test is this file.
 fn with_test(name: &str, text: &str) -> Project {
@@ -26,61 +25,6 @@ fn the_sample_policies_pass_their_tests_and_are_covered() {
     assert!(told.contains(" passed\n") && told.contains("27 of 27 policies applied"), "{told}");
     let told = project.run(&["matrix", "--check"]).ok();
     assert_eq!(told, "ok: policies/tests/matrix.txt, 41 requests for 12 callers\n");
-}
-
-#[test]
-fn the_page_for_authors_says_what_the_commands_say() {
-    let page = fs::read_to_string(root().join("docs/policy-tests.md")).unwrap();
-    let project = with_test("x.yaml", "");
-    fs::remove_file(project.path("policies/tests/x.yaml")).unwrap();
-    let (mut files, mut commands) = (0, 0);
-    for block in blocks(&page) {
-        let (first, rest) = block.split_once('\n').unwrap_or((&block, ""));
-        if let Some(file) = first.strip_prefix("# ").or_else(|| first.strip_prefix("// ")) {
-            // The first line is a comment there too.
-            project.write(file, &block);
-            files += 1;
-        } else if let Some(line) = first.strip_prefix("$ cedargate ") {
-            let Ended { stdout, stderr, .. } = project.run(&line.split(' ').collect::<Vec<_>>());
-            assert_eq!(format!("{stdout}{stderr}").trim_end(), rest.trim_end(), "{line}");
-            commands += 1;
-        } else {
-            for line in block.lines() {
-                let args: Vec<&str> = line.strip_prefix("cedargate ").unwrap_or_else(|| panic!("{line}")).split(' ').collect();
-                let ended = project.run(&args);
-                assert!(ended.stderr.starts_with("error: coverage is ") || ended.stderr.is_empty(), "{ended:?}");
-                commands += 1;
-            }
-        }
-    }
-    assert_eq!((files, commands), (5, 7));
-    for written in ["coverage.html", "report.xml"] {
-        assert!(project.path(written).is_file(), "{written}");
-    }
-}
-
-/// What a page has as code.
-fn blocks(page: &str) -> Vec<String> {
-    let mut blocks: Vec<String> = vec![];
-    let mut open = false;
-    let mut empty = 0;
-    for line in page.lines() {
-        match line.strip_prefix("    ") {
-            Some(code) if open && !(empty > 0 && (code.starts_with("$ ") || code.starts_with("# ") || code.starts_with("// "))) => {
-                let block = blocks.last_mut().unwrap();
-                block.push_str(&"\n".repeat(empty));
-                block.push_str(&format!("{code}\n"));
-                empty = 0;
-            }
-            Some(code) => {
-                blocks.push(format!("{code}\n"));
-                (open, empty) = (true, 0);
-            }
-            None if line.is_empty() => empty += 1,
-            None => open = false,
-        }
-    }
-    blocks
 }
 
 #[test]

@@ -8,7 +8,8 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEn
 
 use super::output::{self, Color};
 use super::{
-    Exit, attempt, audit, check, diagnostic, exit, fmt, matrix, new, reasons, replay, revoke, seal, sign, test, token, up, verify_url,
+    Exit, archive, attempt, audit, check, diagnostic, exit, fmt, matrix, new, reasons, release, replay, revoke, rollback,
+    seal, sign, test, token, up, verify_url,
 };
 
 const EXAMPLES: &str = r"
@@ -46,6 +47,9 @@ enum Command {
     New(new::NewArgs),
     Up(up::UpArgs),
     Seal(seal::SealArgs),
+    Release(release::ReleaseArgs),
+    Rollback(rollback::RollbackArgs),
+    Archive(archive::ArchiveArgs),
     Check(check::CheckArgs),
     Test(test::TestArgs),
     Matrix(matrix::MatrixArgs),
@@ -76,6 +80,9 @@ fn run(args: Vec<OsString>) -> Exit {
         Command::New(args) => new::run(&args),
         Command::Up(args) => up::run(args),
         Command::Seal(args) => seal::run(args),
+        Command::Release(args) => release::run(&args),
+        Command::Rollback(args) => rollback::run(&args),
+        Command::Archive(args) => archive::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Matrix(args) => matrix::run(&args),

@@ -6,7 +6,7 @@
 #![expect(clippy::disallowed_methods, reason = "a shell: it reads files, arguments and the clock so that nothing else has to")]
 
 mod app;
-mod archive;
+pub mod archive;
 pub mod attempt;
 pub mod audit;
 pub mod check;
@@ -24,8 +24,10 @@ mod position;
 mod private_key;
 pub mod progress;
 pub mod reasons;
+pub mod release;
 pub mod replay;
 pub mod revoke;
+pub mod rollback;
 pub mod seal;
 pub mod sign;
 pub mod test;

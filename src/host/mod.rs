@@ -43,5 +43,7 @@ pub use manifest::{App, Manifest, ManifestError};
 pub use records::RecordSink;
 pub use seal::{SealError, Sealed, describe, seal};
 pub use section::Description;
+#[cfg(test)]
+pub(crate) use section::smallest;
 pub use serve::{InstanceLimits, Metrics, Server, ServerOptions};
 pub use tls::Tls;

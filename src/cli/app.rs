@@ -8,7 +8,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEn
 
 use super::output::{self, Color};
 use super::{
-    Exit, archive, attempt, audit, check, diagnostic, exit, fmt, matrix, new, reasons, release, replay, revoke, rollback,
+    Exit, archive, attempt, audit, check, completions, diagnostic, exit, fmt, man, matrix, new, reasons, release, replay, revoke, rollback,
     seal, sign, test, token, up, verify_url,
 };
 
@@ -62,6 +62,13 @@ enum Command {
     Audit(audit::AuditArgs),
     Replay(replay::ReplayArgs),
     Try(attempt::TryArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
+}
+
+/// The definition of the command line, for what is made of it: completions and manual pages.
+pub(super) fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Runs the command with the process's arguments.
@@ -95,6 +102,8 @@ fn run(args: Vec<OsString>) -> Exit {
         Command::Audit(args) => audit::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Try(args) => attempt::run(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     };
     result.unwrap_or_else(|error| diagnostic::show(&error))
 }

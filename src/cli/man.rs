@@ -15,8 +15,8 @@ const SECTION: &str = "1";
 const MANUAL: &str = "Cedargate";
 
 const EXAMPLES: &str = r"
-cedargate man | man -l -
-    read the page of the command itself
+cedargate man > cedargate.1
+    the page of the command itself; `man -l cedargate.1` shows it
 cedargate man --out /usr/local/share/man/man1
     write a page for each subcommand, so that `man cedargate-seal` finds it
 cedargate man --out man
@@ -69,7 +69,7 @@ fn pages() -> miette::Result<Vec<(String, String)>> {
         pages.push((format!("{name}.{SECTION}"), page(command)?));
     }
     // The shortest name is the command's own: all others begin with it.
-    pages.sort();
+    pages.sort_by(|(one, _), (other, _)| one.trim_end_matches(".1").cmp(other.trim_end_matches(".1")));
     Ok(pages)
 }
 

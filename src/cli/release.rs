@@ -70,8 +70,9 @@ pub fn run(args: &ReleaseArgs) -> miette::Result<Exit> {
     let ReleaseArgs { component: file, tag, note, base, archive, format } = args;
     let progress = Progress::new(*format == Format::Json);
     let bytes = read(file)?;
-    let description = describe(&bytes)
-        .ok_or_else(|| miette!(help = "`cedargate seal` makes one that is", "`{}` is not sealed: it would deny everything", file.display()))?;
+    let description = describe(&bytes).ok_or_else(|| {
+        miette!(help = "`cedargate seal` makes one that is", "`{}` is not sealed: it would deny everything", file.display())
+    })?;
     let bundle = archive::find(archive, &description.policy_digest)?;
     if bundle.iter().any(|(path, _)| path.starts_with(DEVELOPMENT)) {
         let help = "seal it without `--dev`: whoever has your machine's keys could be anybody";
@@ -90,7 +91,8 @@ pub fn run(args: &ReleaseArgs) -> miette::Result<Exit> {
 }
 
 fn read(file: &Path) -> miette::Result<Vec<u8>> {
-    fs::read(file).map_err(|error| miette!(help = "`cedargate seal` makes one", "the component `{}` cannot be read: {error}", file.display()))
+    fs::read(file)
+        .map_err(|error| miette!(help = "`cedargate seal` makes one", "the component `{}` cannot be read: {error}", file.display()))
 }
 
 /// What is known of a gate once it was sealed again and came out the same.
@@ -101,12 +103,19 @@ fn proven(bytes: &[u8], said: &Description, bundle: &Bundle, gate: &Gate, base: 
     if base_digest.to_string() != said.base_digest {
         let help = "name the base component it was sealed with, with `--base FILE`, or seal it again with this one";
         let file = file.display();
-        return Err(miette!(help = help, "`{file}` was sealed with the base component `{}`, and this one is `{base_digest}`", said.base_digest));
+        return Err(miette!(
+            help = help,
+            "`{file}` was sealed with the base component `{}`, and this one is `{base_digest}`",
+            said.base_digest
+        ));
     }
-    let sealed = host::seal(base, bundle).map_err(|error| miette!("the sources of `{}` cannot be sealed again: {error}", file.display()))?;
+    let sealed =
+        host::seal(base, bundle).map_err(|error| miette!("the sources of `{}` cannot be sealed again: {error}", file.display()))?;
     if sealed.component != bytes {
         let (file, digest) = (file.display(), &said.policy_digest);
-        let message = format!("`{file}` is not what it says: its sources, policy digest `{digest}`, sealed with its base component give another file");
+        let message = format!(
+            "`{file}` is not what it says: its sources, policy digest `{digest}`, sealed with its base component give another file"
+        );
         return Err(Altered::new(message, "do not use it; seal again, with the command that made the base component").into());
     }
     Ok(Release {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use miette::{Context, IntoDiagnostic, MietteDiagnostic, miette};
 
-use super::check::{insecure, unreachable, unreachable_sink};
+use super::check::{insecure, observes, unreachable, unreachable_sink};
 use super::files::{self, Folders};
 use super::progress::Progress;
 use super::seal::{read_base, refused, write_whole};
@@ -137,7 +137,8 @@ async fn serve(args: UpArgs) -> miette::Result<Exit> {
     let app = manifest.resolve(&variables, environment).map_err(|error| miette!("{error}"))?;
     let manifest = args.from.display().to_string();
     let warnings = gate.map(|gate| [unreachable(&gate, &app.allowed, &manifest), insecure(&gate)].concat()).unwrap_or_default()
-        + &unreachable_sink(&app.variables, &app.allowed, &manifest);
+        + &unreachable_sink(&app.variables, &app.allowed, &manifest)
+        + &observes(&app.variables);
     let origin = app.variables.get(ORIGIN).cloned().unwrap_or_default();
 
     let tls = match (&args.tls_cert, &args.tls_key) {

@@ -314,10 +314,23 @@ fn options(project: &Project, subcommand: &str) -> Vec<String> {
 fn every_option_in_a_documented_command_exists() {
     let project = Project::new();
     let known: Vec<(&str, Vec<String>)> =
-        ["new", "up", "seal", "check", "fmt", "token", "revoke", "reasons"].iter().map(|name| (*name, options(&project, name))).collect();
+        ["new", "up", "seal", "release", "rollback", "check", "fmt", "token", "revoke", "reasons", "completions", "man"]
+            .iter()
+            .map(|name| (*name, options(&project, name)))
+            .collect();
     let mut seen = 0;
-    let pages =
-        ["quickstart", "authoring", "operations", "testing", "policies", "configuration", "revocation", "key-rotation", "terminators"];
+    let pages = [
+        "quickstart",
+        "authoring",
+        "operations",
+        "releases",
+        "testing",
+        "policies",
+        "configuration",
+        "revocation",
+        "key-rotation",
+        "terminators",
+    ];
     for page in pages.iter().map(|name| format!("docs/{name}.md")).chain(["README.md".to_owned()]) {
         let text = std::fs::read_to_string(root().join(&page)).unwrap();
         for line in text.lines().filter(|line| line.starts_with("    ")) {

@@ -170,7 +170,7 @@ impl Row {
 }
 
 fn human(rows: &[Row]) -> String {
-    let mut lines = vec![["", "release", "policies", "", "size", "time", "tags"].map(str::to_owned)];
+    let mut lines = vec![["", "release", "policy digest", "policies", "size", "time", "tags"].map(str::to_owned)];
     for row in rows {
         let Row { component, policy_digest, base_digest: _, time, policies, bytes, tags, note: _, in_place, altered: _ } = row;
         lines.push([

@@ -113,7 +113,8 @@ impl<'e> Why<'e> {
             })
             .collect();
         json!({
-            "decision_id": self.entry.decision_id, "decision": self.entry.decision, "reason": self.entry.reason,
+            "decision_id": self.entry.decision_id, "decision": self.entry.decision, "enforced": self.entry.enforced.unwrap_or(true),
+            "reason": self.entry.reason,
             "meaning": meaning(&self.entry.reason), "policy_digest": self.entry.policy_digest,
             "explanations": explanations,
             "notes": self.notes.iter().map(|(item, note)| json!({ "item": item, "note": note })).collect::<Vec<_>>(),
@@ -130,6 +131,9 @@ impl<'e> Why<'e> {
             text.push_str(&format!(", status {}", entry.status));
         }
         text.push_str(&format!("\n  {}\n", meaning(&entry.reason)));
+        if entry.observed_denial() {
+            text.push_str("  not enforced: the gate was in the mode `observe`, and the request went on\n");
+        }
         if !entry.detail.is_empty() {
             text.push_str(&format!("  {}\n", one_line(&entry.detail)));
         }

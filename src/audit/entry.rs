@@ -19,6 +19,8 @@ pub struct Entry {
     pub policy_digest: Option<String>,
     pub schema_digest: Option<String>,
     pub decision: String,
+    pub mode: Option<String>,
+    pub enforced: Option<bool>,
     pub reason: String,
     pub detail: String,
     pub status: u16,
@@ -56,6 +58,11 @@ impl Entry {
     /// Whether it is about a request, and not about the log itself.
     pub fn is_decision(&self) -> bool {
         self.kind == Kind::Decision
+    }
+
+    /// Whether it was denied and went on all the same, because the gate only observed.
+    pub fn observed_denial(&self) -> bool {
+        self.decision == "deny" && self.enforced == Some(false)
     }
 
     /// Whether it allowed.

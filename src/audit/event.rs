@@ -12,6 +12,7 @@ use super::text::clean;
 use super::views::{self, UpstreamView};
 use super::{DecisionId, Timestamp};
 use crate::bundle::Gate;
+use crate::decision::Mode;
 use crate::signed_url::Keyring;
 
 /// Where and when.
@@ -21,6 +22,8 @@ pub struct Scene<'a> {
     pub time: Timestamp,
     /// The `edge_region` variable.
     pub region: &'a str,
+    /// Whether what policies deny ends at the gate.
+    pub mode: Mode,
     /// The gate.
     pub gate: Option<&'a Gate>,
 }
@@ -36,6 +39,8 @@ struct Event<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     dropped: Option<Dropped>,
     kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mode: Option<&'static str>,
     policy_digest: Option<String>,
     region: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,6 +80,7 @@ impl<'a> Scene<'a> {
             decision_id: None,
             dropped: None,
             kind,
+            mode: None,
             policy_digest: self.gate.map(|gate| gate.policy_digest().to_string()),
             region: clean(self.region),
             status: None,
@@ -103,6 +109,7 @@ pub fn outcome(chain: &mut Chain, keyring: &Keyring, scene: Scene<'_>, id: &Deci
     let upstream = views::upstream(upstream);
     chain.line(keyring, |link| Event {
         decision_id: Some(id.as_str()),
+        mode: views::told_mode(scene.mode),
         status: Some(status),
         upstream: Some(upstream),
         ..scene.event("outcome", link)

@@ -4,7 +4,7 @@ use super::chain::Chain;
 use super::views::{Body, Decided};
 use super::{AuditConfig, DecisionId, Scene, Timestamp, TraceIds};
 use crate::bundle::Gate;
-use crate::decision::{Decision, Denial, Reason, Trial, UnixTime};
+use crate::decision::{Decision, Denial, Mode, Reason, Trial, UnixTime};
 use crate::identity::{Credential, Identity};
 use crate::policy::{PolicyRef, Verdict};
 use crate::request::{Facts, RawRequest};
@@ -21,6 +21,8 @@ pub struct Context<'a> {
     pub trace: &'a TraceIds,
     /// Where: the `edge_region` variable.
     pub region: &'a str,
+    /// Whether what policies deny ends at the gate.
+    pub mode: Mode,
     /// The gate; `None` when the component is not sealed.
     pub gate: Option<&'a Gate>,
     /// The SHA-256 of the base component that was sealed, 64 hexadecimal digits.
@@ -127,20 +129,27 @@ impl<'a> Record<'a> {
     /// The record of a request the gate answered itself.
     pub fn own(context: Context<'a>, reason: Reason) -> Self {
         // Credentials are not looked at: whoever asks gets the same.
-        let decided =
-            Decided { allow: reason.status() == 200, reason, detail: "", identity: &Identity::Anonymous, credentials: &[], verdict: None };
+        let decided = Decided {
+            allow: reason.status() == 200,
+            reason,
+            detail: "",
+            identity: &Identity::Anonymous,
+            credentials: &[],
+            verdict: None,
+            enforced: true,
+        };
         Self { context, decided }
     }
 
     fn build(context: Context<'a>, allow: bool, reason: Reason, detail: &'a str, decision: &'a Decision) -> Self {
-        let Decision { identity, credentials, verdict, outcome: _, status: _ } = decision;
+        let Decision { identity, credentials, verdict, outcome: _, status: _, enforced, observed: _ } = decision;
         let credentials: &[Credential] = credentials;
-        Self { context, decided: Decided { allow, reason, detail, identity, credentials, verdict: verdict.as_ref() } }
+        Self { context, decided: Decided { allow, reason, detail, identity, credentials, verdict: verdict.as_ref(), enforced: *enforced } }
     }
 
     /// Where and when it was written.
     pub fn scene(&self) -> Scene<'a> {
-        Scene { time: self.context.time, region: self.context.region, gate: self.context.gate }
+        Scene { time: self.context.time, region: self.context.region, mode: self.context.mode, gate: self.context.gate }
     }
 
     /// The next line of the chain, with its end.
@@ -159,6 +168,7 @@ pub(super) fn sample<'a>(time: Timestamp, id: &'a DecisionId, trace: &'a TraceId
         id,
         trace,
         region: "local",
+        mode: Mode::Enforce,
         gate: None,
         build: None,
         request: RequestView::Raw(raw),

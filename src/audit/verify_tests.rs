@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::record::{Context, Record, Timing, sample};
 use super::sink::{Lost, Why};
 use super::{Anchor, AuditConfig, Chain, DecisionId, Entropy, Fault, Scene, Timestamp, TraceIds, Verifier, checkpoint, dropped, outcome};
-use crate::decision::{Decision, Denial, Reason, UnixTime};
+use crate::decision::{Decision, Denial, Mode, Reason, UnixTime};
 use crate::request::RawRequest;
 use crate::signed_url::Keyring;
 
@@ -290,7 +290,7 @@ fn a_log_may_begin_in_the_middle_where_that_is_said() {
 #[test]
 fn a_gap_that_the_log_tells_of_is_said_to_be_dropped() {
     let keys = hmac();
-    let scene = Scene { time: Timestamp { seconds: UnixTime(1_700_000_000), millis: 0 }, region: "local", gate: None };
+    let scene = Scene { time: Timestamp { seconds: UnixTime(1_700_000_000), millis: 0 }, region: "local", mode: Mode::Enforce, gate: None };
     let mut chain = Chain::new([1; 16], None);
     let lost = |count, first, last| Lost { count, first, last, why: Why::QueueFull };
     let mut lines: Vec<String> = (0..6).map(|_| checkpoint(&mut chain, &keys, scene)).collect();

@@ -9,7 +9,7 @@ use super::config::{AuditConfig, Field};
 use super::mask::{Masker, Text};
 use super::record::{Context, Made, Record, RequestView, SigningView, Upstream};
 use super::text::{clean, clean_bytes};
-use crate::decision::{Reason, Trial};
+use crate::decision::{Mode, Reason, Trial};
 use crate::identity::{CertificateIdentity, Credential, Identity, TokenIdentity};
 use crate::policy::{PolicyRef, Verdict, same};
 use crate::request::Facts;
@@ -24,6 +24,8 @@ pub(super) struct Decided<'a> {
     pub(super) identity: &'a Identity,
     pub(super) credentials: &'a [Credential],
     pub(super) verdict: Option<&'a Verdict>,
+    /// Whether it binds.
+    pub(super) enforced: bool,
 }
 
 /// A record without its place in the chain.
@@ -45,6 +47,9 @@ pub(super) struct Linked<'a> {
     decision_id: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     detail: Cow<'a, str>,
+    /// In records of a gate that only observes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enforced: Option<bool>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     erased: Vec<&'static str>,
     errors: Vec<Cow<'a, str>>,
@@ -54,6 +59,9 @@ pub(super) struct Linked<'a> {
     kind: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     masked: Vec<&'static str>,
+    /// In records of a gate that only observes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mode: Option<&'static str>,
     policies: Vec<Policy<'a>>,
     policy_digest: Option<String>,
     reason: &'static str,
@@ -269,8 +277,9 @@ impl<'a> Body<'a> {
     /// The body of a record, masked by these rules with this key.
     pub(super) fn new(record: &'a Record<'_>, config: &'a AuditConfig, key: Option<&'a [u8; 32]>) -> Self {
         let Record { context, decided } = record;
-        let Context { time, id, trace, region, gate, build, request, purpose, status, timing, upstream, change, shadow, signing } = context;
-        let Decided { allow, reason, detail, identity, credentials, verdict } = decided;
+        let Context { time, id, trace, region, mode, gate, build, request, purpose, status, timing, upstream, change, shadow, signing } =
+            context;
+        let Decided { allow, reason, detail, identity, credentials, verdict, enforced } = decided;
         let mut masker = Masker::new(config, key);
         let mask = &mut masker;
         // Free text may name whoever it is about.
@@ -289,6 +298,7 @@ impl<'a> Body<'a> {
             decision: if *allow { "allow" } else { "deny" },
             decision_id: id.as_str(),
             detail: clean(detail),
+            enforced: (*mode != Mode::Enforce).then_some(*enforced),
             erased: vec![],
             errors: verdict.map(|verdict| verdict.errors.iter().map(|error| clean(error)).collect()).unwrap_or_default(),
             identity: identity.token().map(|identity| token(identity, mask)),
@@ -305,6 +315,7 @@ impl<'a> Body<'a> {
             },
             kind: "decision",
             masked: vec![],
+            mode: told_mode(*mode),
             policies: verdict.map(|verdict| verdict.determining.iter().map(policy).collect()).unwrap_or_default(),
             policy_digest: gate.map(|gate| gate.policy_digest().to_string()),
             reason: reason.code(),
@@ -332,6 +343,11 @@ impl<'a> Body<'a> {
     pub(super) fn linked(self, link: Link) -> Linked<'a> {
         Linked { chain: Some(link), ..self.0 }
     }
+}
+
+/// The mode, where it is not the one that goes without saying.
+pub(super) fn told_mode(mode: Mode) -> Option<&'static str> {
+    (mode != Mode::Enforce).then(|| mode.as_str())
 }
 
 fn request<'a>(view: &RequestView<'a>, mask: &mut Masker<'_>) -> Request<'a> {

@@ -8,7 +8,8 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEn
 
 use super::output::{self, Color};
 use super::{
-    Exit, attempt, audit, check, diagnostic, exit, fmt, matrix, new, reasons, replay, revoke, seal, sign, test, token, up, verify_url, why,
+    Exit, archive, attempt, audit, check, completions, diagnostic, exit, fmt, man, matrix, new, reasons, release, replay, revoke, rollback,
+    seal, sign, test, token, up, verify_url, why,
 };
 
 const EXAMPLES: &str = r"
@@ -46,6 +47,9 @@ enum Command {
     New(new::NewArgs),
     Up(up::UpArgs),
     Seal(seal::SealArgs),
+    Release(release::ReleaseArgs),
+    Rollback(rollback::RollbackArgs),
+    Archive(archive::ArchiveArgs),
     Check(check::CheckArgs),
     Test(test::TestArgs),
     Matrix(matrix::MatrixArgs),
@@ -59,6 +63,13 @@ enum Command {
     Replay(replay::ReplayArgs),
     Try(attempt::TryArgs),
     Why(why::WhyArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
+}
+
+/// The definition of the command line, for what is made of it: completions and manual pages.
+pub(super) fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Runs the command with the process's arguments.
@@ -77,6 +88,9 @@ fn run(args: Vec<OsString>) -> Exit {
         Command::New(args) => new::run(&args),
         Command::Up(args) => up::run(args),
         Command::Seal(args) => seal::run(args),
+        Command::Release(args) => release::run(&args),
+        Command::Rollback(args) => rollback::run(&args),
+        Command::Archive(args) => archive::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Matrix(args) => matrix::run(&args),
@@ -90,6 +104,8 @@ fn run(args: Vec<OsString>) -> Exit {
         Command::Replay(args) => replay::run(&args),
         Command::Try(args) => attempt::run(&args),
         Command::Why(args) => why::run(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     };
     result.unwrap_or_else(|error| diagnostic::show(&error))
 }

@@ -9,6 +9,7 @@ use super::output::{self, Format};
 use super::{Exit, exit, lints};
 use crate::audit::sink::Target;
 use crate::bundle::Gate;
+use crate::decision::Mode;
 use crate::host::Manifest;
 use crate::host::allowed::AllowedHosts;
 
@@ -71,6 +72,12 @@ pub(super) fn unreachable_sink(variables: &BTreeMap<String, String>, allowed: &A
         }
         _ => String::new(),
     }
+}
+
+/// That the gate only observes, where the variables say so; empty where it enforces, or the mode is none, which every answer tells.
+pub(super) fn observes(variables: &BTreeMap<String, String>) -> String {
+    let mode = Mode::parse(variables.get("mode").map_or("", String::as_str)).ok();
+    mode.and_then(Mode::insecure).map(|what| format!("warning: {what}\n")).unwrap_or_default()
 }
 
 /// Which checks are switched off, a line each; empty when there is none.

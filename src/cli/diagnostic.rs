@@ -37,6 +37,34 @@ pub struct Invalid {
     severity: Severity,
 }
 
+/// Something kept that is not what its digest says. A subcommand that ends with it exits with [`Exit::VerificationFailed`].
+#[derive(Debug)]
+pub(super) struct Altered {
+    message: String,
+    help: &'static str,
+}
+
+impl Altered {
+    /// What is altered, and what to do about it.
+    pub(super) fn new(message: impl Into<String>, help: &'static str) -> Self {
+        Self { message: message.into(), help }
+    }
+}
+
+impl fmt::Display for Altered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Altered {}
+
+impl Diagnostic for Altered {
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Some(Box::new(self.help))
+    }
+}
+
 /// How much a problem weighs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -233,7 +261,7 @@ pub fn show(error: &miette::Report) -> Exit {
     }
     let text = drawn.then(|| draw(&handler(), error.as_ref())).flatten();
     output::stderr(&text.unwrap_or_else(|| plain(error)));
-    Exit::Failed
+    if error.downcast_ref::<Altered>().is_some() { Exit::VerificationFailed } else { Exit::Failed }
 }
 
 /// An error that is not about a place in a file, for a stream that is no terminal.

@@ -6,10 +6,11 @@
 #![expect(clippy::disallowed_methods, reason = "a shell: it reads files, arguments and the clock so that nothing else has to")]
 
 mod app;
-mod archive;
+pub mod archive;
 pub mod attempt;
 pub mod audit;
 pub mod check;
+pub mod completions;
 mod dev_keys;
 pub mod diagnostic;
 mod exit;
@@ -17,6 +18,7 @@ pub mod files;
 pub mod fmt;
 mod http;
 mod lints;
+pub mod man;
 pub mod matrix;
 pub mod new;
 pub mod output;
@@ -24,8 +26,10 @@ mod position;
 mod private_key;
 pub mod progress;
 pub mod reasons;
+pub mod release;
 pub mod replay;
 pub mod revoke;
+pub mod rollback;
 pub mod seal;
 pub mod sign;
 pub mod test;

@@ -41,7 +41,7 @@ pub struct SealArgs {
     #[arg(long, value_name = "FILE", env = "CEDARGATE_BASE", default_value = BASE)]
     base: PathBuf,
     /// Where the sealed component goes
-    #[arg(short, long, value_name = "FILE", default_value = "target/sealed/cedargate.wasm")]
+    #[arg(short, long, value_name = "FILE", default_value = archive::IN_PLACE)]
     output: PathBuf,
     /// Where policies and keys are kept by their digest, so that old records can be explained
     #[arg(long, value_name = "DIR", default_value = archive::ARCHIVE)]
@@ -129,7 +129,8 @@ pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> miette::Result<()> {
         let mut file = fs::File::create(&temporary)?;
         file.write_all(bytes)?;
         file.sync_all()?;
-        fs::rename(&temporary, path)
+        fs::rename(&temporary, path)?;
+        sync_folder(folder)
     };
     let written = write();
     if written.is_err() {
@@ -139,8 +140,14 @@ pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> miette::Result<()> {
     written.into_diagnostic().wrap_err_with(|| format!("`{}` cannot be written", path.display()))
 }
 
+/// Makes what was renamed in a folder outlast a loss of power.
+pub(super) fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    // Elsewhere a folder cannot be opened, and need not be.
+    if cfg!(unix) { fs::File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
 /// A size with two digits after the point.
-fn megabytes(bytes: usize) -> String {
+pub(super) fn megabytes(bytes: usize) -> String {
     let hundredths = bytes.saturating_mul(100).checked_div(1024 * 1024).unwrap_or_default();
     format!("{}.{:02} MiB", hundredths.checked_div(100).unwrap_or_default(), hundredths.checked_rem(100).unwrap_or_default())
 }

@@ -9,6 +9,11 @@ pub fn now() -> UnixTime {
     UnixTime(Timestamp::now().as_second())
 }
 
+/// A time as RFC 3339 has it, in UTC; as a number where that cannot.
+pub fn show(time: UnixTime) -> String {
+    Timestamp::from_second(time.0).map_or_else(|_| time.0.to_string(), |time| time.to_string())
+}
+
 /// A time: RFC 3339 with an offset (`2026-03-01T09:30:00Z`, `2026-03-01T10:30:00+01:00`) or seconds since 1970.
 ///
 /// # Errors

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use miette::{Context, IntoDiagnostic, MietteDiagnostic, miette};
 
-use super::check::{insecure, unreachable, unreachable_sink};
+use super::check::{insecure, observes, unreachable, unreachable_sink};
 use super::files::{self, Folders};
 use super::progress::Progress;
 use super::seal::{read_base, refused, write_whole};
@@ -149,9 +149,9 @@ async fn serve(args: UpArgs) -> miette::Result<Exit> {
     let app = manifest.resolve(&variables, environment).map_err(|error| miette!("{error}"))?;
     let manifest = args.from.display().to_string();
     let allowed = app.allowed.clone();
-    let sink = unreachable_sink(&app.variables, &app.allowed, &manifest);
+    let settings = unreachable_sink(&app.variables, &app.allowed, &manifest) + &observes(&app.variables);
     let of_gate = move |gate: &Gate| [unreachable(gate, &allowed, &manifest), insecure(gate)].concat();
-    let warnings = gate.as_ref().map(&of_gate).unwrap_or_default() + &sink;
+    let warnings = gate.as_ref().map(&of_gate).unwrap_or_default() + &settings;
     let origin = app.variables.get(ORIGIN).cloned().unwrap_or_default();
 
     let tls = match (&args.tls_cert, &args.tls_key) {

@@ -122,7 +122,7 @@ fn human(decision: &Decision) -> String {
         out.push_str(&format!("  {}\n", visible(detail)));
     }
     if let Some(LinkIdentity { id, key_id, issuer, subject, issued_at, expires_at, prefix, .. }) = decision.identity.link() {
-        let at = |time: &UnixTime| jiff::Timestamp::from_second(time.0).map_or_else(|_| time.0.to_string(), |time| time.to_string());
+        let at = |at: &UnixTime| time::show(*at);
         out.push_str(&format!("link      {id}{}\n", if *prefix { ", everything below its path" } else { "" }));
         out.push_str(&format!("key       {}\n", visible(key_id)));
         out.push_str(&format!("made by   {}\n", visible(issuer)));

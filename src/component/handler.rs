@@ -14,7 +14,7 @@ use super::sign::{self, Steps};
 use super::{answers, carry, keys, revocations, sealed, settings};
 use crate::audit::{Context, DecisionId, Entropy, Record, RequestView, Scene, Timestamp, Timing, TraceIds, Upstream};
 use crate::bundle::Gate;
-use crate::decision::{self, Decision, Denial, Permit, Reason, Trial};
+use crate::decision::{self, Decision, Denial, Mode, Passage, Permit, Reason, Trial};
 use crate::enforce::{Answer, Challenge, Onward, forward};
 use crate::identity::{Answers, Presented};
 use crate::limits;
@@ -54,17 +54,18 @@ pub(super) async fn handle(request: Request) -> Result<Response, ErrorCode> {
     let raw = inbound.raw();
 
     let Some(gate) = sealed::gate() else {
-        return Ok(refuse(&visit, None, "", &raw, Reason::SystemUnsealed.into()));
+        return Ok(refuse(&visit, None, "", Mode::Enforce, &raw, Reason::SystemUnsealed.into()));
     };
     sealed::warn_of_insecure(gate);
     let settings = match settings::current().await {
         Ok(settings) => settings,
-        Err(detail) => return Ok(refuse(&visit, Some(gate), "", &raw, Denial::new(Reason::SystemConfiguration, detail))),
+        Err(detail) => return Ok(refuse(&visit, Some(gate), "", Mode::Enforce, &raw, Denial::new(Reason::SystemConfiguration, detail))),
     };
-    let Settings { region, proxies, .. } = settings.as_ref();
+    let Settings { region, proxies, mode, .. } = settings.as_ref();
+    sealed::warn_of_mode(*mode);
     let (facts, evidence) = match request::read(&raw, Reading { proxies: *proxies, signed_urls: gate.signed_urls().is_some() }) {
         Ok(read) => read,
-        Err(denial) => return Ok(refuse(&visit, Some(gate), region, &raw, denial)),
+        Err(denial) => return Ok(refuse(&visit, Some(gate), region, *mode, &raw, denial)),
     };
     let trace = TraceIds::new(facts.trace.as_ref(), visit.entropy);
     let own = own_endpoint(&facts, gate.signed_urls().is_some());
@@ -74,13 +75,13 @@ pub(super) async fn handle(request: Request) -> Result<Response, ErrorCode> {
         Some(Own::Health | Own::Metadata | Own::Refused(..)) => "own",
         None => "request",
     };
-    let mut record = Recorder { visit: &visit, gate, trace: &trace, region, facts: &facts, purpose: about, shadow: None };
+    let mut record = Recorder { visit: &visit, gate, trace: &trace, region, mode: *mode, facts: &facts, purpose: about, shadow: None };
     let purpose = match own {
         None => Purpose::Request,
         Some(Own::Revocations) => Purpose::Revoke,
         // What is asked of Cedar stands in the body.
         Some(Own::Sign) => Purpose::Request,
-        Some(Own::Health) => return Ok(record.own(Answer::health(gate, visit.id.as_str()), Reason::GateHealth)),
+        Some(Own::Health) => return Ok(record.own(Answer::health(gate, *mode, visit.id.as_str()), Reason::GateHealth)),
         Some(Own::Metadata) => {
             return Ok(record.own(Answer::metadata(gate, &facts, &settings.deployment, visit.id.as_str()), Reason::GateMetadata));
         }
@@ -102,7 +103,7 @@ pub(super) async fn handle(request: Request) -> Result<Response, ErrorCode> {
         let steps = Steps { started, identified: known };
         return Ok(sign::sign(request, identified, config, &record, &settings, steps).await);
     }
-    let mut decision = decision::authorize(gate, &facts, identified, purpose, now);
+    let mut decision = decision::authorize(gate, &facts, identified, purpose, now, *mode);
     let decided = monotonic_clock::now();
     let timing = Timing { identity: micros(started, known), policy: micros(known, decided), total: 0 };
     if gate.shadow().is_some() && settings.on_trial() {
@@ -115,12 +116,15 @@ pub(super) async fn handle(request: Request) -> Result<Response, ErrorCode> {
     match std::mem::replace(&mut decision.outcome, denied) {
         Err(denial) => {
             decision.outcome = Err(denial);
+            if let Some(observed) = decision.observed.take() {
+                return Ok(carry_on(request, Passage::Observed(observed), decision, &record, &settings, timing).await);
+            }
             let answer = Answer::denial(&decision, Some(&challenge), visit.id.as_str());
             write(&Record::new(record.context(answer.status, timing, None), &decision));
             Ok(exchange::respond(answer, raw.method))
         }
         Ok(permit) => match purpose {
-            Purpose::Request => Ok(carry_on(request, permit, decision, &record, &settings, timing).await),
+            Purpose::Request => Ok(carry_on(request, Passage::Permit(permit), decision, &record, &settings, timing).await),
             Purpose::Revoke => Ok(revoke(request, permit, decision, &record, &settings, timing).await),
             // Never here; what is signed went another way.
             Purpose::Sign(_) => Ok(record.own(Answer::fault(Reason::SystemInternal, visit.id.as_str()), Reason::SystemInternal)),
@@ -167,30 +171,39 @@ async fn revoke(
     }
 }
 
-/// Forwards a permitted request and records what became of it.
+/// Forwards a request that may go on and records what became of it.
 async fn carry_on(
     request: Request,
-    permit: Permit,
+    passage: Passage,
     decision: Decision,
     record: &Recorder<'_>,
     settings: &Settings,
     timing: Timing,
 ) -> Response {
     let id = record.visit.id.as_str();
+    // What was denied and only observed is told as denied.
+    let denied = passage.denied().is_some();
     let destination = match &settings.destination {
         Ok(destination) => destination.clone(),
         Err(detail) => {
             let denial = Denial::new(Reason::SystemConfiguration, detail.clone());
             let answer = Answer::fault(denial.reason, id);
-            let decision = Decision { outcome: Err(denial), ..decision };
-            write(&Record::new(record.context(answer.status, timing, None), &decision));
+            if denied {
+                // What policies answered stays what was decided; that there is nowhere to go is the origin's fault.
+                let upstream = Upstream { outcome: Err(denial), time: 0 };
+                write(&Record::new(record.context(answer.status, timing, Some(upstream)), &decision));
+            } else {
+                let decision = Decision { outcome: Err(denial), enforced: true, ..decision };
+                write(&Record::new(record.context(answer.status, timing, None), &decision));
+            }
             return exchange::respond(answer, record.facts.method.as_str());
         }
     };
+    let told = |context| if denied { Record::new(context, &decision) } else { Record::permitted(context, &decision) };
     let onward = Onward { decision_id: id, gate: record.gate, trace: record.trace };
-    let forwarded = forward(permit, record.facts, destination, &onward);
+    let forwarded = forward(passage, record.facts, destination, &onward);
     // SECURITY: where what cannot be recorded must not happen, it is recorded first.
-    if settings.record_first && !write_first(&Record::permitted(record.context(0, timing, None), &decision)).await {
+    if settings.record_first && !write_first(&told(record.context(0, timing, None))).await {
         let answer = Answer::fault(Reason::SystemAuditUnavailable, id);
         let upstream = Upstream { outcome: Err(Reason::SystemAuditUnavailable.into()), time: 0 };
         write_outcome(record.scene(), &record.visit.id, answer.status, &upstream);
@@ -210,7 +223,7 @@ async fn carry_on(
     let written = if settings.record_first {
         write_outcome(record.scene(), &record.visit.id, status, &upstream)
     } else {
-        write(&Record::permitted(record.context(status, timing, Some(upstream)), &decision))
+        write(&told(record.context(status, timing, Some(upstream))))
     };
     if written {
         return response;
@@ -220,7 +233,7 @@ async fn carry_on(
 }
 
 /// Refuses a request that never became [`Facts`].
-fn refuse(visit: &Visit, gate: Option<&Gate>, region: &str, raw: &RawRequest<'_>, denial: Denial) -> Response {
+fn refuse(visit: &Visit, gate: Option<&Gate>, region: &str, mode: Mode, raw: &RawRequest<'_>, denial: Denial) -> Response {
     let decision = Decision::denied(denial);
     let answer = Answer::denial(&decision, None, visit.id.as_str());
     let trace = TraceIds::new(None, visit.entropy);
@@ -229,6 +242,7 @@ fn refuse(visit: &Visit, gate: Option<&Gate>, region: &str, raw: &RawRequest<'_>
         id: &visit.id,
         trace: &trace,
         region,
+        mode,
         gate,
         build: sealed::build(),
         request: RequestView::Raw(raw),
@@ -284,6 +298,7 @@ pub(super) struct Recorder<'a> {
     pub(super) gate: &'a Gate,
     trace: &'a TraceIds,
     region: &'a str,
+    mode: Mode,
     pub(super) facts: &'a Facts,
     purpose: &'static str,
     /// What policies on trial would have decided.
@@ -298,7 +313,7 @@ impl<'a> Recorder<'a> {
     }
 
     fn scene(&self) -> Scene<'a> {
-        Scene { time: self.visit.time, region: self.region, gate: Some(self.gate) }
+        Scene { time: self.visit.time, region: self.region, mode: self.mode, gate: Some(self.gate) }
     }
 
     pub(super) fn context(&self, status: u16, timing: Timing, upstream: Option<Upstream>) -> Context<'a> {
@@ -307,6 +322,7 @@ impl<'a> Recorder<'a> {
             id: &self.visit.id,
             trace: self.trace,
             region: self.region,
+            mode: self.mode,
             gate: Some(self.gate),
             build: sealed::build(),
             request: RequestView::Facts(self.facts),

@@ -9,7 +9,7 @@ use spin_sdk::wasip3::random::random;
 use super::{sealed, settings, sink};
 use crate::audit::sink::{Item, Lost, Ticket};
 use crate::audit::{AuditConfig, Chain, DecisionId, Record, Scene, Timestamp, Upstream, checkpoint, dropped, outcome};
-use crate::decision::UnixTime;
+use crate::decision::{Mode, UnixTime};
 use crate::signed_url::Keyring;
 
 thread_local! {
@@ -62,7 +62,8 @@ pub(super) fn write_outcome(scene: Scene<'_>, id: &DecisionId, status: u16, upst
 
 /// Writes which records the sink did not get, where there are any and there is room to tell it.
 pub(super) fn write_lost(region: &str) {
-    let scene = Scene { time: now(), region, gate: sealed::gate() };
+    // The mode is told of requests, and this is about the log.
+    let scene = Scene { time: now(), region, mode: Mode::Enforce, gate: sealed::gate() };
     let keys = settings::audit_keys();
     put(scene, chained(|chain| lost(chain, &keys, scene)));
 }

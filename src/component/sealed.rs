@@ -1,10 +1,12 @@
 //! The sealed gate: loaded once while sealing, then part of the module's memory for ever.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Once, OnceLock};
 
 use serde_json::json;
 
 use crate::bundle::{Bundle, Gate};
+use crate::decision::Mode;
 
 // INVARIANT: written only by `initialize`, which sealing calls before the snapshot and which the sealed component no
 // longer exports. A running instance can only read it.
@@ -36,6 +38,19 @@ pub(super) fn warn_of_insecure(gate: &Gate) {
             eprintln!("warning: {what}");
         }
     });
+}
+
+/// Says on standard error that the gate only observes: once in each instance, and once more whenever it begins to again.
+#[expect(clippy::print_stderr, reason = "standard output is for records")]
+pub(super) fn warn_of_mode(mode: Mode) {
+    // What sealing leaves in it is what an instance that was told nothing yet would have.
+    static LAST: AtomicBool = AtomicBool::new(false);
+    let observes = mode.insecure();
+    if !LAST.swap(observes.is_some(), Ordering::Relaxed)
+        && let Some(what) = observes
+    {
+        eprintln!("warning: {what}");
+    }
 }
 
 /// The gate; `None` when the component was never sealed.

@@ -10,6 +10,7 @@ use spin_sdk::wasip3::clocks::monotonic_clock;
 use spin_sdk::wasip3::random::random;
 
 use crate::audit::sink::Target;
+use crate::decision::Mode;
 use crate::enforce::{Destination, Origin};
 use crate::identity::{Deployment, PublicUrl, Secret};
 use crate::limits;
@@ -25,6 +26,8 @@ pub(super) struct Settings {
     /// Where permitted requests go, or why that is unusable. Kept as a value: it only matters to a permitted request.
     pub(super) destination: Result<Destination, String>,
     pub(super) region: String,
+    /// Whether what policies deny ends here.
+    pub(super) mode: Mode,
     pub(super) proxies: Proxies,
     pub(super) timeouts: Timeouts,
     /// What the deployment says about itself and its terminator.
@@ -131,6 +134,7 @@ async fn read() -> Result<Settings, String> {
     // be read.
     parsed(&AUDIT, "audit_keys", Keyring::parse).await?;
     sink_of(&region).await?;
+    let mode = Mode::parse(&get("mode").await?.unwrap_or_default())?;
     let trusted_hops = number("trusted_hops", 0).await?;
     let trusted_hops = usize::try_from(trusted_hops)
         .ok()
@@ -171,6 +175,7 @@ async fn read() -> Result<Settings, String> {
     Ok(Settings {
         destination,
         region,
+        mode,
         proxies: Proxies { trusted_hops },
         timeouts,
         deployment,

@@ -84,7 +84,7 @@ pub(super) async fn sign(
     let first = outcomes.iter().find_map(|outcome| outcome.as_ref().err().cloned());
     let (denial, status) = first.unwrap_or_else(|| (Reason::SystemInternal.into(), 500));
     // Of what was made the permits are used up; what stays here is only what the record needs.
-    let decision = Decision { identity, credentials, verdict: None, outcome: Err(denial), status };
+    let decision = Decision { identity, credentials, status, ..Decision::denied(denial) };
     let told: Vec<SignedItem<'_>> = outcomes
         .iter()
         .map(|outcome| match outcome {

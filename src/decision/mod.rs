@@ -4,6 +4,7 @@
 //! [`authorize`], so that a shell can find out between them what only it can find out, and take the time; there is no
 //! other way to a [`Permit`].
 
+mod observed;
 mod permit;
 mod reason;
 mod replay;
@@ -20,6 +21,7 @@ use crate::limits;
 use crate::policy::{Purpose, Verdict};
 use crate::request::{Evidence, Facts};
 
+pub use observed::{Mode, Observed, Passage};
 pub use permit::Permit;
 pub use reason::Reason;
 pub use replay::{Answer, Flip, Replayed, Replayer};
@@ -116,12 +118,25 @@ pub struct Decision {
     pub outcome: Result<Permit, Denial>,
     /// The status of a denial's response. Meaningless for a permit.
     pub status: u16,
+    /// Whether it binds: what policies answer does not where the gate only observes. For the record; what goes on is said by the
+    /// outcome and by `observed`.
+    pub enforced: bool,
+    /// Of a denial that does not bind: the right to go on all the same.
+    pub observed: Option<Observed>,
 }
 
 impl Decision {
     /// A decision that never reached identity or policy: a malformed request, a fault.
     pub fn denied(denial: Denial) -> Self {
-        Self { status: denial.reason.status(), identity: Identity::Anonymous, credentials: Vec::new(), verdict: None, outcome: Err(denial) }
+        Self {
+            status: denial.reason.status(),
+            identity: Identity::Anonymous,
+            credentials: Vec::new(),
+            verdict: None,
+            outcome: Err(denial),
+            enforced: true,
+            observed: None,
+        }
     }
 
     /// The reason of this decision: [`Reason::PolicyPermit`] for a permit.
@@ -133,11 +148,11 @@ impl Decision {
     }
 }
 
-/// Decides one request. The same inputs always give the same decision.
+/// Decides one request, for a gate that enforces. The same inputs always give the same decision.
 pub fn decide(gate: &Gate, facts: &Facts, evidence: &Evidence, knowledge: Knowledge<'_>, now: UnixTime) -> Decision {
     let Knowledge { deployment, supply, answers } = knowledge;
     let verified = verify(gate, facts, &Presented::read(evidence), deployment, supply, now);
-    authorize(gate, facts, settle(verified, answers, now), Purpose::Request, now)
+    authorize(gate, facts, settle(verified, answers, now), Purpose::Request, now, Mode::Enforce)
 }
 
 /// The first step of [`decide`]: what was presented, verified.
@@ -166,8 +181,8 @@ pub fn settle(verified: Result<Verified, Denial>, answers: &Answers, now: UnixTi
     }
 }
 
-/// The third step of [`decide`]: identity and facts to a decision.
-pub fn authorize(gate: &Gate, facts: &Facts, identified: Identified, purpose: Purpose, now: UnixTime) -> Decision {
+/// The third step of [`decide`]: identity and facts to a decision. In each mode the same is decided; what differs is whether it binds.
+pub fn authorize(gate: &Gate, facts: &Facts, identified: Identified, purpose: Purpose, now: UnixTime, mode: Mode) -> Decision {
     let Identified(identity, credentials) = identified;
     let identity = match identity {
         Ok(identity) => identity,
@@ -175,14 +190,15 @@ pub fn authorize(gate: &Gate, facts: &Facts, identified: Identified, purpose: Pu
     };
     let verdict = gate.policy().authorize(facts, &identity, purpose, now);
     let reason = reason_of(&verdict);
-    let (outcome, status) = match reason {
-        Reason::PolicyPermit => (Ok(Permit::new(facts, &verdict)), 200),
+    let enforced = mode.binds(purpose, &verdict);
+    let (outcome, status, observed) = match reason {
+        Reason::PolicyPermit => (Ok(Permit::new(facts, &verdict)), 200, None),
         reason => {
             let (denial, status) = denial_of(reason, &verdict, &identity);
-            (Err(denial), status)
+            (Err(denial), status, (!enforced).then(|| Observed::new(facts, &verdict, reason)))
         }
     };
-    Decision { identity, credentials, verdict: Some(verdict), outcome, status }
+    Decision { identity, credentials, verdict: Some(verdict), outcome, status, enforced, observed }
 }
 
 /// What a verdict comes to, for who only asks: its reason, and the status of the answer. Nothing is let through by it.

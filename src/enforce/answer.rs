@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::challenge::{self, Challenge};
 use crate::bundle::Gate;
-use crate::decision::{Decision, Reason};
+use crate::decision::{Decision, Mode, Reason};
 use crate::request::Method;
 
 /// The field every response through the gate carries, so that a caller can name a decision to an auditor.
@@ -61,13 +61,14 @@ impl Answer {
     }
 
     /// The health answer: what is sealed in, without any policy text.
-    pub fn health(gate: &Gate, decision_id: &str) -> Self {
+    pub fn health(gate: &Gate, mode: Mode, decision_id: &str) -> Self {
         let body = json!({
             "status": "ok",
             "version": env!("CARGO_PKG_VERSION"),
             "policy_digest": gate.policy_digest().to_string(),
             "schema_digest": gate.schema_digest().to_string(),
             "policies": gate.policy().len(),
+            "mode": mode.as_str(),
         });
         let headers = vec![field("content-type", "application/json"), field("cache-control", "no-store"), field(DECISION_ID, decision_id)];
         Self::with_body(200, headers, body.to_string())

@@ -172,7 +172,6 @@ fn quoted(value: &str) -> String {
 mod tests {
     use super::{Asked, Offer, is_dpop, quoted};
     use crate::decision::{Decision, Denial, Reason};
-    use crate::identity::Identity;
     use crate::policy::{StepUp, Verdict};
 
     const METADATA: &str = "https://a.example/.well-known/oauth-protected-resource";
@@ -196,8 +195,9 @@ mod tests {
             resource: String::new(),
             missing_scope: missing_scope.iter().map(|scope| (*scope).to_owned()).collect(),
             step_up,
+            unclear: false,
         };
-        Decision { identity: Identity::Anonymous, credentials: vec![], verdict: Some(verdict), outcome: Err(reason.into()), status }
+        Decision { verdict: Some(verdict), status, ..Decision::denied(reason.into()) }
     }
 
     fn lines(offer: Offer, decision: &Decision) -> Vec<String> {

@@ -4,9 +4,12 @@ use super::names::{is_kept_from_client, is_kept_from_origin, listed_by_connectio
 use super::{DECISION_ID, Destination};
 use crate::audit::TraceIds;
 use crate::bundle::Gate;
-use crate::decision::Permit;
+use crate::decision::Passage;
 use crate::identity::Mtls;
 use crate::request::{Facts, Method};
+
+/// The field that tells an origin why policies denied what reaches it from a gate that only observes.
+pub const OBSERVED_DENIAL: &str = "cedargate-observed-denial";
 
 /// What the shell adds to a permit to carry it on.
 #[derive(Debug)]
@@ -34,17 +37,21 @@ pub struct Forwarded {
     pub content_length: Option<u64>,
 }
 
-/// Turns a permit into the request for the origin. Takes the permit by value: it is used up.
+/// Turns the right to go on into the request for the origin. Takes it by value: it is used up.
 ///
 /// Identity headers are written after everything a caller sent was filtered, so they are inserted or absent, never
 /// passed through.
-pub fn forward(permit: Permit, facts: &Facts, destination: Destination, onward: &Onward<'_>) -> Forwarded {
+pub fn forward(passage: Passage, facts: &Facts, destination: Destination, onward: &Onward<'_>) -> Forwarded {
     let own: Vec<&str> = onward.gate.mtls().into_iter().flat_map(Mtls::own_fields).collect();
     let mut headers = passed_on(&facts.headers, &own);
     let mut set = |name: &str, value: &str| headers.push((name.to_owned(), value.as_bytes().to_vec()));
-    set("cedargate-principal", &visible_ascii(permit.principal()));
+    set("cedargate-principal", &visible_ascii(passage.principal()));
     set(DECISION_ID, onward.decision_id);
     set("cedargate-policy-digest", &onward.gate.policy_digest().to_string());
+    // An origin that is told nothing else takes what arrives for allowed.
+    if let Some(reason) = passage.denied() {
+        set(OBSERVED_DENIAL, reason.code());
+    }
     if let Some(client) = facts.client {
         set("x-forwarded-for", &client.to_string());
     }
@@ -59,8 +66,8 @@ pub fn forward(permit: Permit, facts: &Facts, destination: Destination, onward: 
         set("tracestate", state);
     }
     Forwarded {
-        method: permit.method(),
-        path_with_query: permit.path_with_query().to_owned(),
+        method: passage.method(),
+        path_with_query: passage.path_with_query().to_owned(),
         destination,
         content_length: facts.header("content-length").and_then(|value| value.parse().ok()),
         headers,

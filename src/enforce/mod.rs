@@ -1,6 +1,6 @@
 //! Decision to deed: the response of a denial, and the headers of a request that goes on.
 //!
-//! Pure: what to send is decided here, sending it is the shell's. Forwarding starts from a [`crate::decision::Permit`].
+//! Pure: what to send is decided here, sending it is the shell's. Forwarding starts from a [`crate::decision::Passage`].
 
 mod answer;
 mod asked;

@@ -142,6 +142,7 @@ fn the_projects_own_manifest_is_served() {
             "dpop_nonce_secret_previous",
             "edge_region",
             "key_value_store",
+            "mode",
             "mtls_terminator_secret",
             "mtls_terminator_secret_previous",
             "origin",

@@ -43,5 +43,7 @@ pub use manifest::{App, Manifest, ManifestError};
 pub use records::RecordSink;
 pub use seal::{SealError, Sealed, Sealer, describe, seal};
 pub use section::Description;
+#[cfg(test)]
+pub(crate) use section::smallest;
 pub use serve::{InstanceLimits, Metrics, Server, ServerOptions, Swap};
 pub use tls::Tls;

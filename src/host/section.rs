@@ -66,6 +66,14 @@ pub(super) fn is_component(bytes: &[u8]) -> bool {
     bytes.starts_with(&PREAMBLE)
 }
 
+/// The smallest component with this description, for tests of what reads descriptions.
+#[cfg(test)]
+pub(crate) fn smallest(description: &Description) -> Vec<u8> {
+    let mut bytes = PREAMBLE.to_vec();
+    append(&mut bytes, description).unwrap();
+    bytes
+}
+
 fn leb128(value: usize, out: &mut Vec<u8>) {
     let mut rest = value;
     loop {

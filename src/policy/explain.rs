@@ -131,6 +131,7 @@ impl PolicyStore {
             resource: uid(request.resource()),
             missing_scope: vec![],
             step_up: None,
+            unclear: false,
         };
         self.read(&self.authorizer.is_authorized(request, &self.set, entities), &mut verdict);
         let (context, known) = shown(request, entities);

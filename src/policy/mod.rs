@@ -89,6 +89,8 @@ pub struct Verdict {
     pub missing_scope: Vec<String>,
     /// On a denial that nothing but a stronger or a more recent login stands against: that login.
     pub step_up: Option<StepUp>,
+    /// Whether policies could not be asked because of the request: it can be read in two ways, or is past a limit. `errors` says why.
+    pub unclear: bool,
 }
 
 #[cfg(test)]

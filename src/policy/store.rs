@@ -147,6 +147,7 @@ impl PolicyStore {
             resource: asked.resource.to_string(),
             missing_scope: vec![],
             step_up: None,
+            unclear: false,
         };
         match self.evaluate(&named, question, identity, purpose, now) {
             Ok(Some((response, step_up))) => {
@@ -154,7 +155,10 @@ impl PolicyStore {
                 verdict.step_up = step_up;
             }
             Ok(None) => {}
-            Err(error) => verdict.errors.push(error),
+            Err(Unasked { why, unclear }) => {
+                verdict.errors.push(why);
+                verdict.unclear = unclear;
+            }
         }
         // Scopes belong to the principal only where the token names it; else another token would not help.
         let route = named.route.filter(|_| purpose == Purpose::Request);
@@ -197,7 +201,7 @@ impl PolicyStore {
         identity: &Identity,
         purpose: Purpose,
         now: UnixTime,
-    ) -> Result<Option<(Response, Option<StepUp>)>, String> {
+    ) -> Result<Option<(Response, Option<StepUp>)>, Unasked> {
         let Some((request, entities)) = self.prepare(named, question, identity, purpose, now)? else { return Ok(None) };
         if let Some(withdrawn) = self.withdrawn(identity, &named.asked, &request, &entities)? {
             return Ok(withdrawn.map(|response| (response, None)));
@@ -218,14 +222,14 @@ impl PolicyStore {
         identity: &Identity,
         purpose: Purpose,
         now: UnixTime,
-    ) -> Result<Option<(Request, Entities)>, String> {
+    ) -> Result<Option<(Request, Entities)>, Unasked> {
         let Named { route: _, name, paths, typed, asked } = named;
         let paths = paths.as_ref().map_err(Clone::clone)?;
         let action = match self.actions.get(*name) {
             Some(action) => action,
             // A team that leaves it out of its schema lets nobody do it; that is no fault.
             None if purpose != Purpose::Request => return Ok(None),
-            None => return Err(format!("the schema has no action `{name}`")),
+            None => return Err(Unasked { why: format!("the schema has no action `{name}`"), unclear: false }),
         };
         // SECURITY: policies were only type-checked for the kinds of request the schema declares. For any other kind
         // even a policy without conditions means nothing, so nothing is permitted.
@@ -375,6 +379,20 @@ impl PolicyStore {
 pub(crate) fn same(a: &str, b: &str) -> bool {
     let folded = |byte: u8| if byte == b'_' { b'-' } else { byte };
     a.len() == b.len() && a.bytes().map(folded).eq(b.bytes().map(folded))
+}
+
+/// Why Cedar could not be asked.
+#[derive(Debug)]
+pub(super) struct Unasked {
+    why: String,
+    /// Whether it is the request's doing, and not the schema's.
+    unclear: bool,
+}
+
+impl From<String> for Unasked {
+    fn from(why: String) -> Self {
+        Self { why, unclear: true }
+    }
 }
 
 /// The three of a Cedar request.

@@ -89,7 +89,7 @@ fn health_tells_what_is_sealed_and_never_reaches_the_origin() {
     let response = request.send(gate().addr);
     assert_eq!(response.status, 200);
     let health = response.json();
-    assert_eq!(members(&health), ["policies", "policy_digest", "schema_digest", "status", "version"]);
+    assert_eq!(members(&health), ["mode", "policies", "policy_digest", "schema_digest", "status", "version"]);
     assert_eq!(health["status"], "ok");
     assert_eq!(health["policy_digest"].as_str().unwrap().len(), 64);
     assert!(health["policies"].as_u64().unwrap() > 10);

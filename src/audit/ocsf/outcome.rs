@@ -89,19 +89,21 @@ impl<'a> Outcome<'a> {
             // Only what was allowed goes on to the origin and has an outcome of its own.
             "allow" => (id(1, "Allowed"), id(1, "Allowed")),
             _ if entry.kind == Kind::Outcome => (id(1, "Allowed"), id(1, "Allowed")),
+            "deny" if entry.observed_denial() => (id(3, "Observed"), id(17, "Logged")),
             "deny" => (id(2, "Denied"), refusal(&entry.reason)),
             _ => (id(0, "Unknown"), id(0, "Unknown")),
         };
         let status = match (entry.status, action.id) {
             _ if fault.is_some() => id(2, "Failure"),
             (_, 2) => id(2, "Failure"),
-            (100..=399, 1) => id(1, "Success"),
-            (400.., 1) => id(2, "Failure"),
+            (100..=399, 1 | 3) => id(1, "Success"),
+            (400.., 1 | 3) => id(2, "Failure"),
             _ => id(0, "Unknown"),
         };
         let severity = match action.id {
             _ if code.starts_with("system.") || ALARMING.contains(&code.as_str()) => MEDIUM,
-            2 => LOW,
+            // What was only observed would have been denied.
+            2 | 3 => LOW,
             1 => INFORMATIONAL,
             _ => id(0, "Unknown"),
         };

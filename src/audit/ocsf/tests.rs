@@ -130,6 +130,22 @@ fn each_way_to_end_has_its_status_severity_and_disposition() {
 }
 
 #[test]
+fn a_denial_that_was_only_observed_is_no_denied_activity() {
+    let line = lines("v1.jsonl").into_iter().find(|line| line.contains("\"reason\":\"policy.forbid\",\"region\"")).unwrap();
+    let with = |more: &str| of(&line.replacen("\"status\":403", &format!("\"status\":200,{more}"), 1), RAW).unwrap();
+    for (more, action, disposition, status) in [
+        ("\"mode\":\"observe\",\"enforced\":false", (3, "Observed"), (17, "Logged"), 1),
+        ("\"mode\":\"observe\",\"enforced\":true", (2, "Denied"), (26, "Unauthorized"), 2),
+    ] {
+        let event = with(more);
+        valid(&event);
+        assert_eq!((&event["action_id"], &event["action"]), (&json!(action.0), &json!(action.1)), "{more}");
+        assert_eq!((&event["disposition_id"], &event["disposition"]), (&json!(disposition.0), &json!(disposition.1)), "{more}");
+        assert_eq!((&event["status_id"], &event["unmapped"]["mode"]), (&json!(status), &json!("observe")), "{more}");
+    }
+}
+
+#[test]
 fn whoever_is_not_known_is_not_made_up() {
     let anonymous = of_line_with(&["Gate::Anonymous"]);
     assert_eq!(anonymous["actor"]["user"], json!({ "name": "anonymous", "uid": "anonymous", "type": "Anonymous", "type_id": 99 }));

@@ -61,6 +61,8 @@ const COLUMNS: &[Column] = &[
     ("masked", |entry| joined(&entry.masked)),
     ("erased", |entry| joined(&entry.erased)),
     ("lost", |entry| entry.dropped.as_ref().map(|dropped| dropped.count.to_string()).unwrap_or_default()),
+    ("mode", |entry| some(entry.mode.as_ref())),
+    ("enforced", |entry| entry.enforced.map(|enforced| enforced.to_string()).unwrap_or_default()),
 ];
 
 /// The first line.

@@ -22,6 +22,9 @@ pub struct Filter {
     /// What was decided
     #[arg(long, value_enum, hide_possible_values = true, value_name = "allow|deny")]
     decision: Vec<Verdict>,
+    /// What policies denied and a gate in the mode `observe` let through
+    #[arg(long)]
+    observed: bool,
     /// The subject, as the token, the certificate or the signed URL names it
     #[arg(long, value_name = "NAME")]
     subject: Vec<String>,
@@ -101,6 +104,7 @@ impl Filter {
             since,
             until,
             decision,
+            observed,
             subject,
             principal,
             path,
@@ -118,6 +122,7 @@ impl Filter {
         } = self;
         within(entry, *since, *until)
             && any(decision, |wanted| entry.decision == wanted.as_str())
+            && (!observed || entry.observed_denial())
             && any(subject, |wanted| subjects(entry).any(|one| one == wanted))
             && any(principal, |wanted| is_principal(entry, wanted))
             && any(path, |wanted| entry.request.path.as_deref().is_some_and(|path| wanted.covers(path)))

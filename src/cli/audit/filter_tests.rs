@@ -88,6 +88,21 @@ fn options_narrow_and_repetition_widens() {
 }
 
 #[test]
+fn what_was_only_observed_is_found() {
+    let observed = filter(&["--observed"]);
+    assert!(observed.matches(&entry(r#"{"v":1,"decision":"deny","mode":"observe","enforced":false}"#)));
+    for other in [
+        r#"{"v":1,"decision":"deny","mode":"observe","enforced":true}"#,
+        r#"{"v":1,"decision":"allow","mode":"observe","enforced":false}"#,
+        // Before there was a mode, everything was enforced.
+        r#"{"v":1,"decision":"deny"}"#,
+    ] {
+        assert!(!observed.matches(&entry(other)), "{other}");
+        assert!(filter(&[]).matches(&entry(other)), "{other}");
+    }
+}
+
+#[test]
 fn a_time_is_a_point_or_how_long_ago() {
     let at = |time: &str| Entry { time: time.to_owned(), ..Entry::default() };
     let since = filter(&["--since", "2026-03-01T09:30:00.500Z"]);

@@ -28,7 +28,7 @@ cedargate audit why 01a1fbc1-c5f2-… records.jsonl --policies next/policies
 /// clauses held, and for a denial the permits that came nearest and what they lacked. The policies are those that decided then, found
 /// by their digest in the archive.
 #[derive(Debug, clap::Args)]
-#[command(after_help = exit::help(EXAMPLES, &[Exit::Ok, Exit::Failed, Exit::Invalid]))]
+#[command(after_help = exit::help(EXAMPLES, &[Exit::Ok, Exit::Failed, Exit::Invalid, Exit::VerificationFailed]))]
 pub struct WhyArgs {
     /// The decision's id, as the response has it in `cedargate-decision-id`
     #[arg(value_name = "RECORD_ID")]

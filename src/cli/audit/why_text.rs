@@ -132,7 +132,8 @@ impl<'e> Why<'e> {
             })
             .collect();
         json!({
-            "decision_id": self.entry.decision_id, "decision": self.entry.decision, "reason": self.entry.reason,
+            "decision_id": self.entry.decision_id, "decision": self.entry.decision, "enforced": self.entry.enforced.unwrap_or(true),
+            "reason": self.entry.reason,
             "meaning": meaning(&self.entry.reason), "policy_digest": self.entry.policy_digest,
             "explanations": explanations,
             "notes": self.notes.iter().map(|(item, note)| json!({ "item": item, "note": note })).collect::<Vec<_>>(),
@@ -143,6 +144,9 @@ impl<'e> Why<'e> {
         let entry = self.entry;
         let mut text = format!("{}\n\n", self.sentence());
         text.push_str(&verdict(entry.allowed(), &entry.reason, entry.status, &entry.detail));
+        if entry.observed_denial() {
+            text.push_str("  not enforced: the gate was in the mode `observe`, and the request went on\n");
+        }
         self.after(&mut text);
         self.credentials(&mut text);
         self.body(&mut text, None, &entry.policies);

@@ -4,13 +4,18 @@ use std::fmt::Write as _;
 
 use crate::cli::output::visible;
 
-/// Most lines shown of one file.
-const SHOWN: usize = 24;
+/// Most lines shown of one file, where nobody asks for more.
+pub(in crate::cli) const SHOWN: usize = 24;
 /// How far ahead a line is looked for that both texts have.
 const AHEAD: usize = 40;
 
-/// The first lines that differ, `-` before and `+` after, each run of them below the number of its first line.
+/// The first lines that differ, [`SHOWN`] of them at most.
 pub(super) fn short(before: &str, after: &str) -> String {
+    first(before, after, SHOWN)
+}
+
+/// The first lines that differ, at most so many, `-` before and `+` after, each run of them below the number of its first line.
+pub(in crate::cli) fn first(before: &str, after: &str, most: usize) -> String {
     let (mut old, mut new) = (&*before.lines().collect::<Vec<_>>(), &*after.lines().collect::<Vec<_>>());
     let (mut text, mut shown, mut hidden, mut line) = (String::new(), 0_usize, 0_usize, 1_usize);
     loop {
@@ -21,13 +26,13 @@ pub(super) fn short(before: &str, after: &str) -> String {
             break;
         }
         let (removed, added) = until_they_meet(old, new);
-        if shown < SHOWN {
+        if shown < most {
             let _ = writeln!(text, "  line {line}:");
         }
         let marked = |lines: &[&str], mark| lines.iter().map(|line| format!("  {mark} {}\n", visible(line))).collect::<Vec<_>>();
         let gone = marked(old.get(..removed).unwrap_or_default(), '-');
         for part in gone.into_iter().chain(marked(new.get(..added).unwrap_or_default(), '+')) {
-            if shown < SHOWN {
+            if shown < most {
                 text.push_str(&part);
                 shown = shown.saturating_add(1);
             } else {

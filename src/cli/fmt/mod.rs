@@ -3,7 +3,7 @@
 //! What crosses out is a file written whole, and only one that says what it said before: the same policies, the same
 //! annotations, the same comments. Anything else is refused and the file left as it is.
 
-mod diff;
+pub(in crate::cli) mod diff;
 mod text;
 
 pub(super) use text::policies;

@@ -165,7 +165,7 @@ fn answer(gate: &Gate, caller: &Caller, question: &Question) -> Answer {
 
 /// An answer in the file's words.
 fn told(verdict: &Verdict) -> String {
-    let Verdict { allow, determining, errors, principal: _, action: _, resource: _, missing_scope, step_up } = verdict;
+    let Verdict { allow, determining, errors, principal: _, action: _, resource: _, missing_scope, step_up, unclear: _ } = verdict;
     // An error denies, whatever else policies say.
     let mut answer = if *allow && errors.is_empty() { "allow".to_owned() } else { "deny ".to_owned() };
     if !errors.is_empty() {

@@ -8,7 +8,7 @@ const ORDER = ["request", "identity", "certificate", "signed_url", "cedar", "inp
   "dropped", "timing_us", "chain"];
 /** What has no part of its own. */
 const PLAIN = "Record";
-const FIRST = ["time", "kind", "decision", "reason", "detail", "status", "region", "decision_id", "trace_id", "span_id", "policy_digest", "schema_digest",
+const FIRST = ["time", "kind", "decision", "reason", "mode", "enforced", "detail", "status", "region", "decision_id", "trace_id", "span_id", "policy_digest", "schema_digest",
   "build_digest"];
 const TITLES = { request: "Request", identity: "Token", certificate: "Client certificate", signed_url: "Signed URL", cedar: "What Cedar was asked",
   inputs: "What else was decided on", upstream: "Origin", signing: "URLs to sign", change: "Change of the gate's state", shadow: "Policies on trial",
@@ -83,6 +83,8 @@ function headline(record, meanings, doubtful) {
     return el("header", { class: `band ${kind === "dropped" ? "broken" : "unknown"}` }, el("h1", {}, words[0]), el("p", {}, words[1]), el("p", { class: "when" }, value(when)));
   }
   const allowed = record.decision === "allow";
+  // A gate that only observes lets through what policies deny.
+  const observed = record.decision === "deny" && record.enforced === false;
   const request = object(record.request);
   const cedar = object(record.cedar);
   const principal = text(cedar.principal) || text(object(record.identity).principal) || text(object(record.certificate).principal);
@@ -94,12 +96,12 @@ function headline(record, meanings, doubtful) {
   const ids = list(record.policies).map((policy) => text(object(policy).id));
   const by = ids.length ? [" by ", ids.map((id, at) => [at ? (at === ids.length - 1 ? " and " : ", ") : "", value(id)])] : "";
   const status = text(record.status);
-  const ending = allowed && failed.reason
+  const ending = (allowed || observed) && failed.reason
     ? [" The origin gave no answer (", value(text(failed.reason)), "), so the caller got ", status, "."]
     : status ? [" The caller got status ", status, "."] : [" What became of it is told in its outcome."];
   return el("header", { class: `band ${doubtful ? "unknown" : allowed ? "allow" : "deny"}` },
-    el("h1", {}, allowed ? "Allowed" : record.decision === "deny" ? "Denied" : shown(text(record.decision) || "No decision"), doubtful ? el("small", {}, " as this line says it") : ""),
-    el("p", { class: "sentence" }, who, allowed ? " was let through to " : " was refused ", what, by, ".", ending),
+    el("h1", {}, allowed ? "Allowed" : observed ? "Denied, and not enforced" : record.decision === "deny" ? "Denied" : shown(text(record.decision) || "No decision"), doubtful ? el("small", {}, " as this line says it") : ""),
+    el("p", { class: "sentence" }, who, allowed ? " was let through to " : observed ? " was let through, in the mode observe, though policies deny it, to " : " was refused ", what, by, ".", ending),
     el("p", {}, el("a", { class: "code", href: address("/records", { reason }) }, value(reason || "no reason")),
       meanings.has(reason) ? [" – ", prose(meanings.get(reason).meaning)] : "", record.detail ? [": ", value(text(record.detail))] : ""),
     el("p", { class: "when" }, value(when.replace("T", " ").replace("Z", " UTC")), " · ", value(text(record.region) || "no region"), " · took ", micros(Number(object(record.timing_us).total) || 0)));

@@ -1,4 +1,4 @@
-//! The local archive: what was sealed, by its policy digest, so that an old record can be explained with its own policies.
+//! What was sealed, by its policy digest, so that an old record can be explained with its own policies.
 //!
 //! `ARCHIVE/DIGEST/` holds the files of the bundle as they were. They are public: `policies/` and the public half of `keys/`.
 
@@ -7,12 +7,11 @@ use std::path::{Path, PathBuf};
 
 use miette::{IntoDiagnostic as _, WrapErr as _, miette};
 
-use super::output;
-use super::seal::write_whole;
+use super::super::diagnostic::Altered;
+use super::super::output;
+use super::super::seal::write_whole;
 use crate::bundle::{Bundle, Digest};
 
-/// Where it is, unless told otherwise.
-pub(super) const ARCHIVE: &str = ".cedargate/archive";
 /// Deepest nesting of folders that is looked into.
 const DEPTH: usize = 32;
 
@@ -20,7 +19,7 @@ const DEPTH: usize = 32;
 ///
 /// # Errors
 /// When it cannot be written.
-pub(super) fn keep(archive: &Path, bundle: &Bundle) -> miette::Result<()> {
+pub(in crate::cli) fn keep(archive: &Path, bundle: &Bundle) -> miette::Result<()> {
     let folder = archive.join(bundle.digest().to_string());
     if folder.is_dir() {
         return Ok(());
@@ -46,7 +45,7 @@ fn write(folder: &Path, bundle: &Bundle) -> miette::Result<()> {
 }
 
 /// Says that something could not be kept. What was sealed is of use without.
-pub(super) fn tell(kept: &miette::Result<()>) {
+pub(in crate::cli) fn tell(kept: &miette::Result<()>) {
     if let Err(error) = kept {
         output::stderr(&format!("warning: not kept in the archive, so its records cannot be explained later: {error}\n"));
     }
@@ -55,8 +54,8 @@ pub(super) fn tell(kept: &miette::Result<()>) {
 /// Finds the bundle of a digest.
 ///
 /// # Errors
-/// When it is not there, cannot be read, or is not what its name says.
-pub(super) fn find(archive: &Path, digest: &str) -> miette::Result<Bundle> {
+/// When it is not there or cannot be read; [`Altered`] when it is not what its name says.
+pub(in crate::cli) fn find(archive: &Path, digest: &str) -> miette::Result<Bundle> {
     let named = Digest::parse(digest).ok_or_else(|| miette!("`{}` is no policy digest", digest.escape_debug()))?;
     let folder = archive.join(named.to_string());
     if !folder.is_dir() {
@@ -69,8 +68,8 @@ pub(super) fn find(archive: &Path, digest: &str) -> miette::Result<Bundle> {
     }
     // SECURITY: what explains a decision must be what decided it.
     if bundle.digest() != named {
-        let help = "seal the right files again, or bring the folder back from a copy";
-        return Err(miette!(help = help, "`{}` was changed: its digest is `{}`", folder.display(), bundle.digest()));
+        let message = format!("`{}` was changed: its digest is `{}`", folder.display(), bundle.digest());
+        return Err(Altered::new(message, "bring the folder back from a copy, or remove it and seal the right files again").into());
     }
     Ok(bundle)
 }

@@ -33,6 +33,7 @@ mod revocation;
 mod rotation;
 mod sealing;
 mod shadow;
+mod signatures;
 mod signed_services;
 mod signed_urls;
 mod signing;

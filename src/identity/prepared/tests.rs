@@ -65,7 +65,7 @@ fn order_and(more: u8) -> [u8; 32] {
 
 #[test]
 fn points_that_meet_on_the_way_are_added_and_doubled_rightly() {
-    let power = |exponent: u64| Scalar::from(2_u64).pow_vartime([exponent]);
+    let power = |exponent: u64| Field::pow_vartime(&Scalar::from(2_u64), [exponent]);
     // The generator itself, its opposite, and points of its table: sums of two tables then meet in equal and opposite points.
     let near = [1_u64, 2, 3, 5, 31, 63, 64, 65].map(Scalar::from);
     let keys: Vec<_> = near.into_iter().chain([16, 17, 18, 34, 255].map(power)).flat_map(|d| [d, -d]).collect();
@@ -274,7 +274,7 @@ impl Rsa {
     /// The number that becomes `encoded` when it is raised to the public exponent.
     fn raw(&self, encoded: &[u8]) -> Vec<u8> {
         use crypto_bigint::modular::{FixedMontyForm, FixedMontyParams};
-        use crypto_bigint::{Encoding, Odd, U2048};
+        use crypto_bigint::{Odd, U2048};
         let number = |bytes: &[u8]| U2048::from_be_slice(bytes);
         let parameters = FixedMontyParams::new_vartime(Odd::new(number(&self.components.n)).unwrap());
         let power = FixedMontyForm::new(&number(encoded), &parameters).pow(&number(&self.key.d().to_be_bytes()));

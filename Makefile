@@ -18,7 +18,7 @@ CEDARGATE := $(TARGET)/debug/cedargate
 # The set-up found the C compiler for wasm; only builds for wasm may see it.
 wasm_cc := set -a; . "$(TARGET)/setup.env"; set +a;
 
-.PHONY: help setup setup-tests component cli up seal check test test-gate lint bench fuzz docs clean gate-is-named
+.PHONY: help setup setup-tests component cli up seal check test test-gate lint bench fuzz soak docs clean gate-is-named
 
 help: ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -72,7 +72,9 @@ lint: setup ## check format, dependencies and code
 # The dev profile, so that dependencies are compiled once for everything; only our own code is optimised anew.
 bench: component ## measure, as ratios to a no-op component
 	@$(wasm_cc) cargo build --locked --release --manifest-path benches/noop/Cargo.toml --target wasm32-wasip2 --target-dir "$(TARGET)/noop"
-	@CEDARGATE_BASE="$(BASE)" CEDARGATE_NOOP="$(TARGET)/noop/wasm32-wasip2/release/noop.wasm" CARGO_PROFILE_DEV_OPT_LEVEL=3 cargo bench --locked --profile dev --bench gate -- $(ARGS)
+	@$(wasm_cc) cargo build --locked --release --manifest-path benches/signatures/Cargo.toml --target wasm32-wasip2 --target-dir "$(TARGET)/signatures"
+	@CEDARGATE_BASE="$(BASE)" CEDARGATE_NOOP="$(TARGET)/noop/wasm32-wasip2/release/noop.wasm" \
+		CEDARGATE_SIGNATURES="$(TARGET)/signatures/wasm32-wasip2/release/signatures.wasm" CARGO_PROFILE_DEV_OPT_LEVEL=3 cargo bench --locked --profile dev --bench gate -- $(ARGS)
 
 # RUSTC_BOOTSTRAP: coverage is counted with flags that stable rustc keeps for nightly. What was found is kept in fuzz/corpus/.
 fuzz: ## search a TARGET of fuzz/ for SECONDS (docs/testing.md)
@@ -81,6 +83,10 @@ fuzz: ## search a TARGET of fuzz/ for SECONDS (docs/testing.md)
 	@mkdir -p "fuzz/corpus/$(TARGET)"
 	@RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer "$(or $(SANITIZER),none)" --target-dir "$(abspath $(or $(CARGO_TARGET_DIR),target))/fuzz" "$(TARGET)" \
 		"fuzz/corpus/$(TARGET)" "fuzz/seeds/$(TARGET)" -- -max_total_time=$(or $(SECONDS),600) -max_len=8192 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 $(ARGS)
+
+soak: ## hold prepared keys against ring with COUNT signatures, from SEED on (docs/testing.md)
+	@cargo build --locked --release --manifest-path benches/signatures/Cargo.toml --target-dir "$(TARGET)/signatures"
+	@"$(TARGET)/signatures/release/signatures" soak "$(or $(COUNT),1000000)" "$(or $(SEED),1)"
 
 docs: cli ## write the generated pages of docs/ again
 	@"$(CEDARGATE)" reasons --format markdown >docs/reason-codes.md.new

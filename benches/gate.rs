@@ -21,6 +21,9 @@
 #[allow(dead_code, reason = "shared with the end-to-end suite")]
 mod support;
 
+#[path = "signatures/measure.rs"]
+mod signatures;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -48,6 +51,7 @@ fn main() {
     println!("cedargate bench: medians of {ROUNDS} interleaved rounds; ratios count, absolutes do not\n");
     sizes(&gate);
     inside(&gate, &origin);
+    signatures::signatures();
     credentials(&origin);
     links(&origin);
     audit(&origin);

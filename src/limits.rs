@@ -94,6 +94,13 @@ pub const UNKNOWN_KEY_SECONDS: i64 = 600;
 pub const UNKNOWN_KEYS: usize = 64;
 /// How far the clocks of two instances that share a store may differ, in seconds, before what one wrote is not believed.
 pub const CLOCK_SKEW_SECONDS: i64 = 60;
+/// Most bytes that prepared keys take which are sealed: 64 for ES256, or thousands for RS256. Further ones are verified with as
+/// they are. An eighth of what an instance may take, and each byte of it is also in the sealed component.
+pub const PREPARED_SEALED_BYTES: usize = 2 * 1024 * 1024;
+/// Most fetched keys that an instance prepares: half a mebibyte where all are for ES256.
+pub const PREPARED_FETCHED: usize = 16;
+/// How many tokens a fetched key verifies before it is prepared: about as many as preparing costs.
+pub const PREPARED_AFTER: usize = 8;
 /// Smallest and largest RSA modulus in bits.
 pub const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 

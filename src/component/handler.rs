@@ -49,6 +49,13 @@ fn draw() -> Entropy {
 
 /// Handles one request: exactly one response and one record.
 pub(super) async fn handle(request: Request) -> Result<Response, ErrorCode> {
+    let response = serve(request).await;
+    // Behind the caller's back: what is spawned here begins when the response is handed over.
+    keys::prepare_due();
+    response
+}
+
+async fn serve(request: Request) -> Result<Response, ErrorCode> {
     let visit = Visit::start();
     let inbound = Inbound::new(&request);
     let raw = inbound.raw();
@@ -105,6 +112,9 @@ pub(super) async fn handle(request: Request) -> Result<Response, ErrorCode> {
     }
     let mut decision = decision::authorize(gate, &facts, identified, purpose, now, *mode);
     let decided = monotonic_clock::now();
+    if let Some(token) = decision.identity.token() {
+        keys::used(&held, token, &settings);
+    }
     let timing = Timing { identity: micros(started, known), policy: micros(known, decided), total: 0 };
     if gate.shadow().is_some() && settings.on_trial() {
         record.shadow = decision::on_trial(gate, &facts, &decision, purpose, now);

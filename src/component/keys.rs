@@ -17,7 +17,10 @@ use super::settings::Settings;
 use super::store::Store;
 use crate::bundle::Gate;
 use crate::decision::UnixTime;
-use crate::identity::{Attempt, Cache, KeyNeed, KeySet, Remote, Source, Step, StoredSet, Supply, Url};
+use crate::identity::{
+    Attempt, Cache, FetchedKey, KeyNeed, KeySet, Preparation, Preparing, Remote, SignatureBackend, Source, Step, StoredSet, Supply,
+    TokenIdentity, Url,
+};
 use crate::limits;
 
 /// Longest a fetch may take, in nanoseconds like the others here.
@@ -61,6 +64,9 @@ struct Entry {
 // INVARIANT: one entry for each issuer of the sealed gate, which are few and never change.
 thread_local! {
     static ENTRIES: RefCell<BTreeMap<&'static str, Rc<Entry>>> = const { RefCell::new(BTreeMap::new()) };
+    static PREPARATION: RefCell<Preparation> = RefCell::default();
+    /// Keys to be prepared as soon as the answer is given.
+    static DUE: RefCell<Vec<FetchedKey>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Entry {
@@ -145,6 +151,35 @@ pub(super) async fn supply(gate: &'static Gate, need: Option<KeyNeed>, settings:
     }
     let cache = entry.cache.borrow();
     cache.usable(remote, now).map_or(Held::Stale, |set| Held::Set(Rc::clone(set)))
+}
+
+/// Notes that a token was believed which a fetched key verified.
+pub(super) fn used(held: &Held, token: &TokenIdentity, settings: &Settings) {
+    let (Held::Set(set), Some(kid), SignatureBackend::Prepared) = (held, &token.key_id, settings.deployment.signatures) else { return };
+    let Some(prepared) = set.is_prepared(kid, token.algorithm) else { return };
+    let key = FetchedKey { issuer: token.issuer_name.clone(), kid: kid.clone() };
+    let Preparing { now, forget } = PREPARATION.with_borrow_mut(|preparation| preparation.used(key.clone(), prepared));
+    if let Some(forget) = forget {
+        refit(&forget, false);
+    }
+    if now {
+        DUE.with_borrow_mut(|due| due.push(key));
+    }
+}
+
+/// Prepares keys, when the answer to the request that made them due is given: it takes a millisecond or two.
+pub(super) fn prepare_due() {
+    let due = DUE.take();
+    if !due.is_empty() {
+        wit_bindgen::spawn(async move { due.iter().for_each(|key| refit(key, true)) });
+    }
+}
+
+fn refit(key: &FetchedKey, prepared: bool) {
+    let entry = ENTRIES.with_borrow(|entries| entries.get(key.issuer.as_str()).cloned());
+    if let Some(entry) = entry {
+        entry.cache.borrow_mut().refit(&key.kid, prepared);
+    }
 }
 
 /// Takes what other instances left in the store, once in the life of this one.

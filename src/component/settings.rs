@@ -12,7 +12,7 @@ use spin_sdk::wasip3::random::random;
 use crate::audit::sink::Target;
 use crate::decision::Mode;
 use crate::enforce::{Destination, Origin};
-use crate::identity::{Deployment, PublicUrl, Secret};
+use crate::identity::{Deployment, PublicUrl, Secret, SignatureBackend};
 use crate::limits;
 use crate::request::Proxies;
 use crate::signed_url::{Keyring, ServiceCredentials};
@@ -155,6 +155,10 @@ async fn read() -> Result<Settings, String> {
         nonce_secrets: secrets(["dpop_nonce_secret", "dpop_nonce_secret_previous"]).await?,
         keyring: parsed(&KEYRING, "signed_url_keys", Keyring::parse).await?,
         services: parsed(&SERVICES, "signed_url_credentials", ServiceCredentials::parse).await?,
+        signatures: match get("signature_backend").await? {
+            None => SignatureBackend::default(),
+            Some(name) => SignatureBackend::from_name(&name).ok_or("variable `signature_backend` must be `prepared` or `ring`")?,
+        },
     };
     let record_first = match get("audit_mode").await?.as_deref() {
         None | Some("after") => false,

@@ -176,7 +176,7 @@ async fn verify(
 ) -> Result<Rc<StatusList>, Denial> {
     let list = PresentedList::read(bytes)?;
     let held = keys::supply(gate, list.key_need(gate, reference), settings, now).await;
-    list.verify(gate, reference, held.supply(), fetched, now).map(Rc::new)
+    list.verify(gate, reference, held.supply(), settings.deployment.signatures, fetched, now).map(Rc::new)
 }
 
 /// A list's place in the store: the time it was fetched, a line feed, the token. The store is a cache and nothing more:

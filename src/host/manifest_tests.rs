@@ -152,6 +152,7 @@ fn the_projects_own_manifest_is_served() {
             "public_url",
             "revocation_cache_ms",
             "shadow_sample",
+            "signature_backend",
             "signed_url_credentials",
             "signed_url_keys",
             "trusted_hops",

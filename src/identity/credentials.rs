@@ -203,7 +203,7 @@ pub fn verify(
     match &presented.token {
         None => {}
         Some(Err(denial)) => note(CredentialKind::Token, Fate::Refused(denial.clone())),
-        Some(Ok((scheme, token))) => match gate.issuers().verify(token, supply, now) {
+        Some(Ok((scheme, token))) => match gate.issuers().verify(token, supply, deployment.signatures, now) {
             Err(denial) => note(CredentialKind::Token, Fate::Refused(denial)),
             Ok((issuer, identity)) => match binding::check(issuer, *scheme, &identity, certificate.as_ref(), presented.proof.is_some()) {
                 Err(denial) => note(CredentialKind::Token, Fate::Refused(denial)),

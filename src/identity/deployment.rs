@@ -22,6 +22,29 @@ pub struct Deployment {
     pub keyring: Arc<Keyring>,
     /// What URLs of other services are signed with.
     pub services: Arc<ServiceCredentials>,
+    /// What verifies the signatures of tokens.
+    pub signatures: SignatureBackend,
+}
+
+/// What verifies the signatures of an issuer's keys. Both give the same answers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SignatureBackend {
+    /// The key as it was prepared when it was sealed or fetched; `ring` for keys and algorithms that are not prepared.
+    #[default]
+    Prepared,
+    /// `ring` for all.
+    Ring,
+}
+
+impl SignatureBackend {
+    /// Reads the variable `signature_backend`: `prepared` or `ring`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "prepared" => Some(Self::Prepared),
+            "ring" => Some(Self::Ring),
+            _ => None,
+        }
+    }
 }
 
 /// A secret of the deployment. `Debug` never shows it, and it is only ever compared in constant time.

@@ -8,11 +8,12 @@ use super::jwt::Token;
 use super::key::Key;
 use super::remote::Remote;
 use super::status::Lists;
-use super::{DpopConfig, KeyNeed, PrincipalKind, Supply, TokenIdentity, Url, claims, load, text};
+use super::{DpopConfig, KeyNeed, PrincipalKind, SignatureBackend, Supply, TokenIdentity, Url, claims, load, text};
 #[cfg(test)]
 use super::{Identity, authorization};
 use crate::bundle::{Bundle, Report};
 use crate::decision::{Denial, Reason, UnixTime};
+use crate::limits;
 #[cfg(test)]
 use crate::request::Evidence;
 
@@ -79,8 +80,12 @@ impl Issuers {
         load::load(bundle, report)
     }
 
+    /// Prepares as many keys as there is room for, in the order of issuers and keys.
     pub(super) fn new(issuers: impl Iterator<Item = Issuer>, dpop: DpopConfig) -> Self {
-        Self { by_iss: issuers.map(|issuer| (issuer.iss.clone(), issuer)).collect(), dpop }
+        let mut by_iss: BTreeMap<_, _> = issuers.map(|issuer| (issuer.iss.clone(), issuer)).collect();
+        let mut room = limits::PREPARED_SEALED_BYTES;
+        by_iss.values_mut().for_each(|issuer| issuer.prepare(&mut room));
+        Self { by_iss, dpop }
     }
 
     /// How many issuers there are.
@@ -168,11 +173,17 @@ impl Issuers {
     ///
     /// # Errors
     /// A denial with a `jwt.…` reason, or `system.keys_stale`.
-    pub(super) fn verify(&self, token: &Token<'_>, supply: Supply<'_>, now: UnixTime) -> Result<(&Issuer, TokenIdentity), Denial> {
+    pub(super) fn verify(
+        &self,
+        token: &Token<'_>,
+        supply: Supply<'_>,
+        signatures: SignatureBackend,
+        now: UnixTime,
+    ) -> Result<(&Issuer, TokenIdentity), Denial> {
         let issuer = self.issuer_of(token)?;
         issuer.allows(token)?;
         // SECURITY: nothing of the claims but `iss` is looked at before this line, and `iss` only to find the key.
-        let key = issuer.signing_key(token, supply)?;
+        let key = issuer.signing_key(token, supply, signatures)?;
         let identity = claims::identity(issuer, token, key.kid.as_deref(), now)?;
         Ok((issuer, identity))
     }
@@ -182,7 +193,7 @@ impl Issuers {
     pub(crate) fn identify(&self, evidence: &Evidence, now: UnixTime) -> Result<Identity, Denial> {
         let Some(value) = &evidence.authorization else { return Ok(Identity::Anonymous) };
         let (_, compact) = authorization::read(value)?;
-        let (_, identity) = self.verify(&Token::parse(compact)?, Supply::NotNeeded, now)?;
+        let (_, identity) = self.verify(&Token::parse(compact)?, Supply::NotNeeded, SignatureBackend::default(), now)?;
         Ok(identity.into())
     }
 
@@ -206,11 +217,29 @@ impl Issuer {
     }
 
     /// The key that signed a token. A signature that does not verify is refused.
-    pub(super) fn signing_key<'k>(&'k self, token: &Token<'_>, supply: Supply<'k>) -> Result<&'k Key, Denial> {
+    pub(super) fn signing_key<'k>(
+        &'k self,
+        token: &Token<'_>,
+        supply: Supply<'k>,
+        signatures: SignatureBackend,
+    ) -> Result<&'k Key, Denial> {
         let key = self.key_for(token, supply)?;
-        match key.verify(token.algorithm, token.signing_input.as_bytes(), &token.signature) {
+        match key.verify(signatures, token.algorithm, token.signing_input.as_bytes(), &token.signature) {
             true => Ok(key),
             false => Err(Denial::new(Reason::JwtSignatureInvalid, self.about(token))),
+        }
+    }
+
+    /// Prepares the sealed keys that its tokens may be signed with, as long as there is room, in bytes.
+    fn prepare(&mut self, room: &mut usize) {
+        for key in &mut self.keys {
+            if let Some((algorithm, bytes)) = key.preparable()
+                && self.algorithms.contains(&algorithm)
+                && let Some(left) = room.checked_sub(bytes)
+                && let Some(prepared) = key.prepare()
+            {
+                (*key, *room) = (prepared, left);
+            }
         }
     }
 

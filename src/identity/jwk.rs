@@ -134,7 +134,7 @@ pub(super) fn read_key(members: &Object) -> Result<Option<Key>, KeyProblem> {
         }
         other => return Err(unsupported(format!("`kty` is `{}`", text::shown(other)))),
     };
-    let key = Key { kid: kid.map(str::to_owned), pinned, material };
+    let key = Key::new(kid.map(str::to_owned), pinned, material);
     match pinned {
         Some(algorithm) if !key.accepts(algorithm) => Err(KeyProblem::new(
             "key.invalid",

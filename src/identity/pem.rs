@@ -22,7 +22,7 @@ const ED25519: Oid<'static> = oid!(1.3.101.112);
 pub(super) fn read(bytes: &[u8], kid: &str) -> KeyFile {
     let mut file = KeyFile::default();
     match read_key(bytes) {
-        Ok(material) => file.keys.push(Key { kid: Some(kid.to_owned()), pinned: None, material }),
+        Ok(material) => file.keys.push(Key::new(Some(kid.to_owned()), None, material)),
         Err(problem) => file.problems.push(problem),
     }
     file

@@ -36,6 +36,7 @@ mod revocation;
 mod rotation;
 mod sealing;
 mod shadow;
+mod signatures;
 mod signed_services;
 mod signed_urls;
 mod signing;

@@ -10,7 +10,7 @@ use crate::identity::claims::{Time, time};
 use crate::identity::json::{Json, Object};
 use crate::identity::jwt::Token;
 use crate::identity::key::Key;
-use crate::identity::{Deployment, TokenIdentity, binding, jwk, text};
+use crate::identity::{Deployment, SignatureBackend, TokenIdentity, binding, jwk, text};
 use crate::limits;
 use crate::request::Facts;
 
@@ -59,7 +59,8 @@ pub(in crate::identity) fn check(
             format!("the proof's key has the thumbprint `{}`", URL_SAFE_NO_PAD.encode(own.as_bytes())),
         ));
     }
-    if !key.verify(proof.algorithm, proof.signing_input.as_bytes(), &proof.signature) {
+    // The key came with the proof: there was nothing to prepare.
+    if !key.verify(SignatureBackend::Ring, proof.algorithm, proof.signing_input.as_bytes(), &proof.signature) {
         return Err(Reason::DpopSignatureInvalid.into());
     }
 

@@ -138,6 +138,14 @@ impl Cache {
         self.held.insert(StoredSet { set: Rc::new(set), fetched_at: now, fresh_until, missing })
     }
 
+    /// Prepares the key of this name in the set that is held, or lets go of what was prepared. A set that is replaced takes its
+    /// prepared keys with it.
+    pub fn refit(&mut self, kid: &str, prepared: bool) {
+        if let Some(held) = &mut self.held {
+            held.set = Rc::new(held.set.with_key(kid, prepared));
+        }
+    }
+
     /// Another instance's set, where it is newer than this one's. Whether it was taken.
     pub fn adopt(&mut self, remote: &Remote, other: StoredSet, now: UnixTime) -> bool {
         let newer = self.held(remote, now).is_none_or(|held| held.fetched_at < other.fetched_at);

@@ -7,12 +7,14 @@ mod cache;
 mod config;
 mod freshness;
 mod metadata;
+mod preparation;
 mod set;
 mod stored;
 
 pub use cache::{Cache, Step};
 pub(super) use config::{Published, read};
 pub use config::{Remote, Source};
+pub use preparation::{FetchedKey, Preparation, Preparing};
 pub use set::KeySet;
 pub use stored::{Attempt, StoredSet};
 

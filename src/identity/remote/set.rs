@@ -23,6 +23,23 @@ impl KeySet {
         self.keys.iter().any(|key| key.kid.as_deref() == Some(kid))
     }
 
+    /// Whether the key of this name is prepared for `algorithm`; `None` when it cannot be.
+    pub fn is_prepared(&self, kid: &str, algorithm: &str) -> Option<bool> {
+        let key = self.keys.iter().find(|key| key.kid.as_deref() == Some(kid))?;
+        key.preparable().filter(|(own, _)| own.name() == algorithm).map(|_| key.is_prepared())
+    }
+
+    /// The same set with the key of this name prepared, or as it is read; other keys stay what they are.
+    #[must_use]
+    pub fn with_key(&self, kid: &str, prepared: bool) -> Self {
+        let change = |key: &Key| match prepared {
+            _ if key.kid.as_deref() != Some(kid) => key.clone(),
+            true => key.prepare().unwrap_or_else(|| key.clone()),
+            false => key.unprepared(),
+        };
+        Self { keys: self.keys.iter().map(change).collect(), source: self.source }
+    }
+
     /// Whether it was fetched for this issuer, as it is configured now.
     pub(in crate::identity) fn is_of(&self, remote: &Remote) -> bool {
         self.source == remote.identity()

@@ -11,7 +11,7 @@ use crate::identity::claims::{self, Time};
 use crate::identity::issuers::{Issuer, Issuers};
 use crate::identity::json::{Json, Object};
 use crate::identity::jwt::Token;
-use crate::identity::{KeyNeed, Supply, text};
+use crate::identity::{KeyNeed, SignatureBackend, Supply, text};
 use crate::limits;
 
 /// The `typ` of a status list token (section 5.1). An access token never has it, so that neither passes for the other.
@@ -45,10 +45,11 @@ impl<'a> PresentedList<'a> {
         gate: &Gate,
         reference: &StatusReference,
         supply: Supply<'_>,
+        signatures: SignatureBackend,
         fetched: UnixTime,
         now: UnixTime,
     ) -> Result<StatusList, Denial> {
-        self.verify_for(gate.issuers(), reference, supply, fetched, now)
+        self.verify_for(gate.issuers(), reference, supply, signatures, fetched, now)
     }
 
     pub(in crate::identity) fn verify_for(
@@ -56,6 +57,7 @@ impl<'a> PresentedList<'a> {
         issuers: &Issuers,
         reference: &StatusReference,
         supply: Supply<'_>,
+        signatures: SignatureBackend,
         fetched: UnixTime,
         now: UnixTime,
     ) -> Result<StatusList, Denial> {
@@ -69,7 +71,7 @@ impl<'a> PresentedList<'a> {
             return Err(unavailable(&format!("`typ` is not `{TYPE}`")));
         }
         // SECURITY: nothing of the claims is looked at before this line.
-        issuer.signing_key(token, supply).map_err(|denial| unavailable(&denial.to_string()))?;
+        issuer.signing_key(token, supply, signatures).map_err(|denial| unavailable(&denial.to_string()))?;
         let list = check(issuer, &token.claims, reference, fetched, now).map_err(|detail| unavailable(&detail))?;
         Ok(list)
     }

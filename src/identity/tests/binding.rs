@@ -7,7 +7,7 @@ use crate::bundle::Digest;
 use crate::decision::{Reason, UnixTime};
 use crate::identity::authorization::Scheme;
 use crate::identity::jwt::Token;
-use crate::identity::{CertificateIdentity, Confirmation, Issuers, NameKind, Supply, binding};
+use crate::identity::{CertificateIdentity, Confirmation, Issuers, NameKind, SignatureBackend, Supply, binding};
 
 fn b64_digest(of: &str) -> String {
     b64(Digest::of(of.as_bytes()).as_bytes())
@@ -45,7 +45,8 @@ fn bound(
 ) -> Result<(), Reason> {
     let compact = key.token(&claims(json!({ "cnf": cnf })));
     let token = Token::parse(&compact).unwrap();
-    let (issuer, identity) = issuers.verify(&token, Supply::NotNeeded, UnixTime(NOW)).map_err(|denial| denial.reason)?;
+    let (issuer, identity) =
+        issuers.verify(&token, Supply::NotNeeded, SignatureBackend::default(), UnixTime(NOW)).map_err(|denial| denial.reason)?;
     binding::check(issuer, scheme, &identity, certificate, proof).map_err(|denial| denial.reason)
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::support::{ISS, NOW, TestKey, bundle, codes, ed, good, jwks, load, problem, with};
 use crate::decision::{Reason, UnixTime};
 use crate::identity::jwt::Token;
-use crate::identity::{Attempt, Cache, Remote, Source, Step, StoredSet, Supply};
+use crate::identity::{Attempt, Cache, Remote, SignatureBackend, Source, Step, StoredSet, Supply};
 
 const URI: &str = "jwks_uri = \"https://id.example.com/keys\"";
 
@@ -429,7 +429,7 @@ fn a_token_that_names_no_key_is_not_guessed_a_sealed_one_while_the_others_are_st
     let (same_kind, another_kind) = (set(&[other.jwk()]), set(&[TestKey::new("ES256", "es256").jwk()]));
     let verdict = |compact: &str, supply| {
         let token = Token::parse(compact).unwrap();
-        issuers.verify(&token, supply, at(0)).map(drop).map_err(|denial| denial.reason)
+        issuers.verify(&token, supply, SignatureBackend::default(), at(0)).map(drop).map_err(|denial| denial.reason)
     };
     let nameless = key.token_of(&json!({ "typ": "JWT", "alg": key.algorithm }).to_string(), &good().to_string());
     assert_eq!(verdict(&nameless, Supply::Set(&another_kind)), Ok(()), "the control: only one key could have signed it");

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::support::{AUD, ISS, NOW, OTHER_ISS, TestKey, b64, bundle, claims, ed, identify, issuer_toml, jwks, load, merge, problem, with};
 use crate::bundle::Problem;
 use crate::decision::{Denial, Reason, UnixTime};
-use crate::identity::{Issuers, PresentedList, StatusList, StatusReference, Supply};
+use crate::identity::{Issuers, PresentedList, SignatureBackend, StatusList, StatusReference, Supply};
 use crate::limits;
 
 const URI: &str = "https://id.example.com/status/1";
@@ -34,7 +34,14 @@ fn list_of(key: &TestKey, header: Value, changes: Value) -> String {
 }
 
 fn verify(issuers: &Issuers, list: &str) -> Result<StatusList, Denial> {
-    PresentedList::read(list.as_bytes())?.verify_for(issuers, &reference(0), Supply::NotNeeded, UnixTime(NOW), UnixTime(NOW))
+    PresentedList::read(list.as_bytes())?.verify_for(
+        issuers,
+        &reference(0),
+        Supply::NotNeeded,
+        SignatureBackend::default(),
+        UnixTime(NOW),
+        UnixTime(NOW),
+    )
 }
 
 /// An issuer with a key and a way to verify lists that differ from a good one.
@@ -171,7 +178,7 @@ fn a_list_is_verified_with_the_keys_of_the_tokens_issuer_only() {
         let reference = StatusReference { issuer: issuer.to_owned(), ..reference(0) };
         PresentedList::read(list.as_bytes())
             .unwrap()
-            .verify_for(&issuers, &reference, Supply::NotNeeded, UnixTime(NOW), UnixTime(NOW))
+            .verify_for(&issuers, &reference, Supply::NotNeeded, SignatureBackend::default(), UnixTime(NOW), UnixTime(NOW))
             .map(drop)
     };
     assert_eq!((ask(&ours, "corp"), ask(&theirs, "other")), (Ok(()), Ok(())));
@@ -186,7 +193,7 @@ fn a_list_is_used_for_as_long_as_it_says_and_within_bounds() {
     let until = |changes: Value, fetched: i64, now: i64| {
         let list = list_of(&key, json!({}), changes);
         let list = PresentedList::read(list.as_bytes()).unwrap();
-        list.verify_for(&issuers, &reference(0), Supply::NotNeeded, UnixTime(fetched), UnixTime(now))
+        list.verify_for(&issuers, &reference(0), Supply::NotNeeded, SignatureBackend::default(), UnixTime(fetched), UnixTime(now))
             .map(|list| list.usable_until().0 - NOW)
     };
     assert_eq!(until(json!({}), NOW, NOW), Ok(60));

@@ -1,0 +1,67 @@
+//! Verification in wasm, prepared and with `ring`, both in the same run of one component (`benches/signatures`).
+
+use std::path::PathBuf;
+
+use cedargate::host::engine;
+use wasmtime::component::{Component, Linker, ResourceTable};
+use wasmtime::{Engine, Store};
+use wasmtime_wasi::p2::bindings::Command;
+use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use crate::support::gate::{root, runtime};
+
+/// The aims, as shares of the time `ring` takes.
+const AIMS: [(&str, f64); 3] = [("ES256", 0.35), ("RS256-2048", 0.70), ("EdDSA", 0.75)];
+
+/// Measures all kinds of key.
+pub fn signatures() {
+    let default = || root().join("target/signatures/wasm32-wasip2/release/signatures.wasm");
+    let path = std::env::var_os("CEDARGATE_SIGNATURES").map_or_else(default, PathBuf::from);
+    println!("## Signatures in wasm (µs for one verification; prepared as a share of ring)\n");
+    let Ok(bytes) = std::fs::read(&path) else {
+        println!("not measured, {} is not built (`make bench` builds it)\n", path.display());
+        return;
+    };
+    let output = run(&bytes, &["signatures", "measure"]);
+    println!("{:12} {:>7} {:>9} {:>6} {:>7}  {:>9} {:>7}", "", "ring", "prepared", "share", "", "preparing", "bytes");
+    for line in output.lines() {
+        let fields: Vec<&str> = line.split(' ').collect();
+        let [name, ring, prepared, preparing, bytes] = fields[..] else { panic!("five fields: {line}") };
+        let share = prepared.parse::<f64>().unwrap() / ring.parse::<f64>().unwrap();
+        let aim = AIMS.iter().find(|(aimed, _)| *aimed == name).map_or(String::new(), |(_, aim)| format!("≤ {aim:.2}"));
+        println!("{name:12} {ring:>7} {prepared:>9} {share:>6.2} {aim:>7}  {preparing:>9} {bytes:>7}");
+    }
+    println!();
+}
+
+/// What a command component prints.
+pub fn run(bytes: &[u8], arguments: &[&str]) -> String {
+    let engine: Engine = engine().unwrap();
+    let component = Component::new(&engine, bytes).unwrap();
+    let mut linker = Linker::<Room>::new(&engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker).unwrap();
+    let output = MemoryOutputPipe::new(64 * 1024);
+    let wasi = WasiCtx::builder().args(arguments).stdout(output.clone()).inherit_stderr().build();
+    let mut store = Store::new(&engine, Room { wasi, table: ResourceTable::new() });
+    // Nothing else runs on this thread.
+    store.set_epoch_deadline(u64::MAX / 2);
+    let status = runtime().block_on(async {
+        let command = Command::instantiate_async(&mut store, &component, &linker).await.unwrap();
+        command.wasi_cli_run().call_run(&mut store).await.unwrap()
+    });
+    let output = String::from_utf8(output.contents().to_vec()).unwrap();
+    assert!(status.is_ok(), "{output}");
+    output
+}
+
+struct Room {
+    wasi: WasiCtx,
+    table: ResourceTable,
+}
+
+impl WasiView for Room {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}

@@ -36,7 +36,7 @@ struct Event<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     dropped: Option<Dropped>,
     kind: &'static str,
-    policy_digest: Option<String>,
+    policy_digest: Option<&'a str>,
     region: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
@@ -75,7 +75,7 @@ impl<'a> Scene<'a> {
             decision_id: None,
             dropped: None,
             kind,
-            policy_digest: self.gate.map(|gate| gate.policy_digest().to_string()),
+            policy_digest: self.gate.map(Gate::policy_digest_text),
             region: clean(self.region),
             status: None,
             time: self.time.to_string(),

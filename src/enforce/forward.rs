@@ -44,7 +44,7 @@ pub fn forward(permit: Permit, facts: &Facts, destination: Destination, onward: 
     let mut set = |name: &str, value: &str| headers.push((name.to_owned(), value.as_bytes().to_vec()));
     set("cedargate-principal", &visible_ascii(permit.principal()));
     set(DECISION_ID, onward.decision_id);
-    set("cedargate-policy-digest", &onward.gate.policy_digest().to_string());
+    set("cedargate-policy-digest", onward.gate.policy_digest_text());
     if let Some(client) = facts.client {
         set("x-forwarded-for", &client.to_string());
     }

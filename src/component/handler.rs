@@ -11,15 +11,15 @@ use super::records::{self, write, write_first, write_outcome};
 use super::revocations::Changed;
 use super::settings::Settings;
 use super::sign::{self, Steps};
-use super::{answers, carry, keys, revocations, sealed, settings};
+use super::{answers, carry, keys, known, revocations, sealed, settings};
 use crate::audit::{Context, DecisionId, Entropy, Record, RequestView, Scene, Timestamp, Timing, TraceIds, Upstream};
 use crate::bundle::Gate;
-use crate::decision::{self, Decision, Denial, Permit, Reason, Trial};
+use crate::decision::{self, Decision, Denial, Permit, Reason, Trial, UnixTime};
 use crate::enforce::{Answer, Challenge, Onward, forward};
-use crate::identity::{Answers, Presented};
+use crate::identity::{Answers, Verified};
 use crate::limits;
 use crate::policy::Purpose;
-use crate::request::{self, Facts, Method, RawRequest, Reading};
+use crate::request::{self, Evidence, Facts, Method, RawRequest, Reading};
 
 /// Everything about one request that is not the decision itself.
 pub(super) struct Visit {
@@ -89,9 +89,7 @@ pub(super) async fn handle(request: Request) -> Result<Response, ErrorCode> {
 
     let now = visit.time.seconds;
     let started = monotonic_clock::now();
-    let presented = Presented::read(&evidence);
-    let held = keys::supply(gate, presented.key_need(gate), &settings, now).await;
-    let verified = decision::verify(gate, &facts, &presented, &settings.deployment, held.supply(), now);
+    let verified = identify(gate, &facts, &evidence, &settings, now).await;
     let answers = match &verified {
         Ok(verified) => answers::find(gate, verified.questions(), &settings, now).await,
         Err(_) => Answers::default(),
@@ -102,7 +100,7 @@ pub(super) async fn handle(request: Request) -> Result<Response, ErrorCode> {
         let steps = Steps { started, identified: known };
         return Ok(sign::sign(request, identified, config, &record, &settings, steps).await);
     }
-    let mut decision = decision::authorize(gate, &facts, identified, purpose, now);
+    let mut decision = decision::authorize(gate, &facts, identified, purpose, now, settings.scan);
     let decided = monotonic_clock::now();
     let timing = Timing { identity: micros(started, known), policy: micros(known, decided), total: 0 };
     if gate.shadow().is_some() && settings.on_trial() {
@@ -126,6 +124,25 @@ pub(super) async fn handle(request: Request) -> Result<Response, ErrorCode> {
             Purpose::Sign(_) => Ok(record.own(Answer::fault(Reason::SystemInternal, visit.id.as_str()), Reason::SystemInternal)),
         },
     }
+}
+
+/// Verifies what came with a request, and remembers a token that verified.
+async fn identify(
+    gate: &'static Gate,
+    facts: &Facts,
+    evidence: &Evidence,
+    settings: &Rc<Settings>,
+    now: UnixTime,
+) -> Result<Verified, Denial> {
+    let presented = known::presented(evidence, settings.token_cache);
+    let held = keys::supply(gate, presented.key_need(gate), settings, now).await;
+    let verified = decision::verify(gate, facts, &presented, &settings.deployment, held.supply(), now);
+    verified.map(|mut verified| {
+        if let Some(learned) = verified.learned().filter(|_| settings.token_cache) {
+            known::learn(learned);
+        }
+        verified
+    })
 }
 
 /// Changes the revocation list for a caller who may, and records it.

@@ -15,12 +15,19 @@ pub struct KeySet {
     pub(in crate::identity) keys: Vec<Key>,
     /// Whose ([`Remote::identity`]).
     source: Digest,
+    /// Of what was fetched: the same for the same keys only.
+    digest: Digest,
 }
 
 impl KeySet {
     /// Whether the set has a key of this name.
     pub fn has(&self, kid: &str) -> bool {
         self.keys.iter().any(|key| key.kid.as_deref() == Some(kid))
+    }
+
+    /// The digest of what was fetched.
+    pub(in crate::identity) fn digest(&self) -> Digest {
+        self.digest
     }
 
     /// Whether it was fetched for this issuer, as it is configured now.
@@ -57,6 +64,6 @@ impl Remote {
         if keys.is_empty() {
             return Err("the set has no key this gate could verify with".to_owned());
         }
-        Ok(KeySet { keys, source: self.identity() })
+        Ok(KeySet { keys, source: self.identity(), digest: Digest::of(bytes) })
     }
 }

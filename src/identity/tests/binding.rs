@@ -45,8 +45,8 @@ fn bound(
 ) -> Result<(), Reason> {
     let compact = key.token(&claims(json!({ "cnf": cnf })));
     let token = Token::parse(&compact).unwrap();
-    let (issuer, identity) = issuers.verify(&token, Supply::NotNeeded, UnixTime(NOW)).map_err(|denial| denial.reason)?;
-    binding::check(issuer, scheme, &identity, certificate, proof).map_err(|denial| denial.reason)
+    let (issuer, known) = issuers.verify(&token, Supply::NotNeeded, UnixTime(NOW)).map_err(|denial| denial.reason)?;
+    binding::check(issuer, scheme, &known.identity, certificate, proof).map_err(|denial| denial.reason)
 }
 
 #[test]

@@ -51,6 +51,12 @@ pub const AUDIENCES: usize = 32;
 /// Largest leeway an issuer may be given, in seconds.
 pub const LEEWAY_SECONDS: u64 = 60;
 
+/// Most verified tokens an instance remembers. A thousand callers come to one instance between two of their tokens at most.
+pub const KNOWN_TOKENS: usize = 1024;
+/// All of them together, in bytes: an eighth of what an instance may have, and 2 KiB for each. What identity providers put into a
+/// token takes half of that.
+pub const KNOWN_TOKEN_BYTES: usize = 2 * 1024 * 1024;
+
 /// Longest DPoP proof in bytes: a header with the largest RSA key, and its signature, fit.
 pub const PROOF_BYTES: usize = 8 * 1024;
 /// Oldest DPoP proof a configuration may take, in seconds: for that long each one has to be remembered.

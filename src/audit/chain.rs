@@ -87,34 +87,42 @@ impl Chain {
         };
         let record = make(link);
         let decision = record.is_decision();
-        let mut signed = Vec::with_capacity(2048);
-        signed.extend_from_slice(DOMAIN);
+        // One buffer: the canonical form is written where it stands in the line, behind room for the version.
+        let mut line = Vec::with_capacity(2048);
+        line.extend_from_slice(ROOM);
         // A record is strings and numbers, which always serialise; if that ever changes, a record that says so is better than none.
-        if let Err(error) = serde_json::to_writer(&mut signed, &record) {
-            signed.truncate(DOMAIN.len());
-            signed
-                .extend_from_slice(format!(r#"{{"detail":"record: {:?}","reason":"system.internal","v":1}}"#, error.classify()).as_bytes());
+        if let Err(error) = serde_json::to_writer(&mut line, &record) {
+            line.truncate(ROOM.len());
+            line.extend_from_slice(format!(r#"{{"detail":"record: {:?}","reason":"system.internal","v":1}}"#, error.classify()).as_bytes());
         }
         drop(record);
-        let mac = key.and_then(|key| key.sign(&signed)).map(|mac| URL_SAFE_NO_PAD.encode(mac));
-        let canonical = signed.get(DOMAIN.len()..).unwrap_or_default();
-        let inner = canonical.strip_prefix(b"{").and_then(|rest| rest.strip_suffix(br#","v":1}"#)).unwrap_or_default();
+        let canonical = line.get(ROOM.len()..).unwrap_or_default();
+        let mac = key.and_then(|key| key.sign(&[DOMAIN, canonical])).map(|mac| URL_SAFE_NO_PAD.encode(mac));
         // The version comes first, so that records can be told from other lines by how they begin.
-        let mut line = String::with_capacity(canonical.len().saturating_add(64));
-        line.push_str(r#"{"v":1,"#);
-        line.push_str(&String::from_utf8_lossy(inner));
-        if let Some(mac) = &mac {
-            line.push_str(r#","mac":""#);
-            line.push_str(mac);
-            line.push('"');
+        for (to, from) in line.iter_mut().zip(VERSION_FIRST) {
+            *to = *from;
         }
-        line.push_str("}\n");
+        line.truncate(line.len().saturating_sub(VERSION_LAST.len()));
+        if let Some(mac) = &mac {
+            line.extend_from_slice(br#","mac":""#);
+            line.extend_from_slice(mac.as_bytes());
+            line.push(b'"');
+        }
+        line.extend_from_slice(b"}\n");
         self.seq = self.seq.saturating_add(1);
         self.decisions = self.decisions.saturating_add(u64::from(decision));
         self.prev = mac.unwrap_or_default();
-        line
+        // What `serde_json` writes is UTF-8.
+        String::from_utf8(line).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
     }
 }
+
+/// How a line begins: the version, and the comma before the first of the other members.
+const VERSION_FIRST: &[u8] = br#"{"v":1,"#;
+/// How the canonical form ends, in which the version is last.
+const VERSION_LAST: &[u8] = br#","v":1}"#;
+/// What a line holds before the canonical form, so that the form's first byte is the last of [`VERSION_FIRST`].
+const ROOM: &[u8] = br#"{"v":1"#;
 
 /// Whether a record is about a request.
 pub(super) trait IsDecision {

@@ -41,7 +41,7 @@ struct Event<'a> {
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     mode: Option<&'static str>,
-    policy_digest: Option<String>,
+    policy_digest: Option<&'a str>,
     region: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
@@ -81,7 +81,7 @@ impl<'a> Scene<'a> {
             dropped: None,
             kind,
             mode: None,
-            policy_digest: self.gate.map(|gate| gate.policy_digest().to_string()),
+            policy_digest: self.gate.map(Gate::policy_digest_text),
             region: clean(self.region),
             status: None,
             time: self.time.to_string(),

@@ -2,6 +2,8 @@
 //!
 //! SECURITY: nothing here proves anything. What is rebuilt is asked about, and never let through.
 
+use std::sync::Arc;
+
 use super::entry::{CertificateEntry, Entry, InputsEntry, LinkEntry, PairEntry, SigningEntry, TokenEntry};
 use crate::bundle::Digest;
 use crate::decision::UnixTime;
@@ -100,7 +102,7 @@ fn pairs(pairs: &[PairEntry]) -> Vec<(String, String)> {
 fn identity(entry: &Entry) -> Result<Identity, String> {
     let certified = entry.certificate.as_ref().map(certificate).transpose()?.map(Box::new);
     let by_certificate = entry.certificate.as_ref().is_some_and(|certificate| certificate.names_principal);
-    let token = entry.identity.as_ref().map(token).transpose()?.map(Box::new);
+    let token = entry.identity.as_ref().map(token).transpose()?.map(Arc::new);
     Ok(match (entry.signed_url.as_ref().map(link).transpose()?, token, certified) {
         (Some(link), _, certificate) => Identity::SignedUrl { link: Box::new(link), certificate },
         (None, token, Some(certificate)) if by_certificate => Identity::Certificate { certificate, token },

@@ -9,6 +9,7 @@ use super::config::{AuditConfig, Field};
 use super::mask::{Masker, Text};
 use super::record::{Context, Made, Record, RequestView, SigningView, Upstream};
 use super::text::{clean, clean_bytes};
+use crate::bundle::Gate;
 use crate::decision::{Mode, Reason, Trial};
 use crate::identity::{CertificateIdentity, Credential, Identity, TokenIdentity};
 use crate::policy::{PolicyRef, Verdict, same};
@@ -63,11 +64,11 @@ pub(super) struct Linked<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     mode: Option<&'static str>,
     policies: Vec<Policy<'a>>,
-    policy_digest: Option<String>,
+    policy_digest: Option<&'a str>,
     reason: &'static str,
     region: Cow<'a, str>,
     request: Request<'a>,
-    schema_digest: Option<String>,
+    schema_digest: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     shadow: Option<Shadow<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -317,11 +318,11 @@ impl<'a> Body<'a> {
             masked: vec![],
             mode: told_mode(*mode),
             policies: verdict.map(|verdict| verdict.determining.iter().map(policy).collect()).unwrap_or_default(),
-            policy_digest: gate.map(|gate| gate.policy_digest().to_string()),
+            policy_digest: gate.map(Gate::policy_digest_text),
             reason: reason.code(),
             region: clean(region),
             request: self::request(request, mask),
-            schema_digest: gate.map(|gate| gate.schema_digest().to_string()),
+            schema_digest: gate.map(Gate::schema_digest_text),
             shadow: shadow.as_ref().map(self::shadow),
             signed_url: identity.link().map(|identity| link(identity, mask)),
             signing: signing.iter().map(|view| self::signing(view, mask)).collect(),

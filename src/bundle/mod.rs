@@ -130,6 +130,8 @@ pub struct Gate {
     audit: AuditConfig,
     policy_digest: Digest,
     schema_digest: Digest,
+    /// Both as text, which every record shows.
+    digests: [String; 2],
 }
 
 impl Gate {
@@ -158,7 +160,9 @@ impl Gate {
         match (policy, issuers, audit) {
             (Some(policy), Some(issuers), Some(audit)) if report.is_empty() => {
                 let schema_digest = Digest::of(bundle.get(PolicyStore::SCHEMA).unwrap_or_default());
-                Ok(Self { policy, shadow, issuers, mtls, signed_urls, audit, policy_digest: bundle.digest(), schema_digest })
+                let policy_digest = bundle.digest();
+                let digests = [policy_digest, schema_digest].map(|digest| digest.to_string());
+                Ok(Self { policy, shadow, issuers, mtls, signed_urls, audit, policy_digest, schema_digest, digests })
             }
             _ => {
                 if report.is_empty() {
@@ -217,6 +221,18 @@ impl Gate {
     /// The digest of the schema file.
     pub fn schema_digest(&self) -> Digest {
         self.schema_digest
+    }
+
+    /// The digest of the whole bundle, as text.
+    pub fn policy_digest_text(&self) -> &str {
+        let [policy, _] = &self.digests;
+        policy
+    }
+
+    /// The digest of the schema file, as text.
+    pub fn schema_digest_text(&self) -> &str {
+        let [_, schema] = &self.digests;
+        schema
     }
 }
 

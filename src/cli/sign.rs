@@ -14,6 +14,7 @@ use crate::bundle::Gate;
 use crate::decision::{self, SigningDecision, UnixTime};
 use crate::enforce::{Answer, SignedItem};
 use crate::identity::{Answers, Deployment, Presented, PublicUrl, Supply};
+use crate::policy::Scan;
 use crate::request::{Facts, RawRequest, Reading};
 use crate::signed_url::{self, Issuer, Keyring, ServiceCredentials, SignOrder, SignedUrls};
 
@@ -111,7 +112,7 @@ pub fn run(args: &SignArgs) -> miette::Result<Exit> {
     };
     let order = SignOrder::read(body(args).to_string().as_bytes(), &base, now)
         .map_err(|denial| miette!("{}", visible(&denial.detail.replace(" of the body", ""))))?;
-    let decided = decision::authorize_signing(&gate, config, &facts, identified, order.items, now);
+    let decided = decision::authorize_signing(&gate, config, &facts, identified, order.items, now, Scan::Index);
     let Some(SigningDecision { verdict, policies, outcome, .. }) = decided.ok().and_then(|decided| decided.items.into_iter().next()) else {
         return Err(miette!("nothing was decided"));
     };

@@ -130,6 +130,10 @@ pub(super) fn fields(headers: &[(String, Vec<u8>)]) -> Result<Fields, String> {
 /// Header fields of a response of our own, which are few and short; one the runtime refuses all the same is left out, for
 /// a denial must go out.
 fn own_fields(headers: &[(String, Vec<u8>)]) -> Fields {
+    // All of them in one call into the host, where it takes them.
+    if let Ok(fields) = Fields::from_list(headers) {
+        return fields;
+    }
     let fields = Fields::new();
     for (name, value) in headers {
         let _ = fields.append(name, value);

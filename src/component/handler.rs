@@ -7,19 +7,20 @@ use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 use spin_sdk::wasip3::random::random;
 
 use super::exchange::{self, Inbound};
+use super::keys::Held;
 use super::records::{self, write, write_first, write_outcome};
 use super::revocations::Changed;
 use super::settings::Settings;
 use super::sign::{self, Steps};
-use super::{answers, carry, keys, revocations, sealed, settings};
+use super::{answers, carry, keys, known, revocations, sealed, settings};
 use crate::audit::{Context, DecisionId, Entropy, Record, RequestView, Scene, Timestamp, Timing, TraceIds, Upstream};
 use crate::bundle::Gate;
-use crate::decision::{self, Decision, Denial, Mode, Passage, Permit, Reason, Trial};
+use crate::decision::{self, Decision, Denial, Mode, Passage, Permit, Reason, Trial, UnixTime};
 use crate::enforce::{Answer, Challenge, Onward, forward};
-use crate::identity::{Answers, Presented};
+use crate::identity::{Answers, Verified};
 use crate::limits;
 use crate::policy::Purpose;
-use crate::request::{self, Facts, Method, RawRequest, Reading};
+use crate::request::{self, Evidence, Facts, Method, RawRequest, Reading};
 
 /// Everything about one request that is not the decision itself.
 pub(super) struct Visit {
@@ -97,9 +98,7 @@ async fn serve(request: Request) -> Result<Response, ErrorCode> {
 
     let now = visit.time.seconds;
     let started = monotonic_clock::now();
-    let presented = Presented::read(&evidence);
-    let held = keys::supply(gate, presented.key_need(gate), &settings, now).await;
-    let verified = decision::verify(gate, &facts, &presented, &settings.deployment, held.supply(), now);
+    let (verified, held) = identify(gate, &facts, &evidence, &settings, now).await;
     let answers = match &verified {
         Ok(verified) => answers::find(gate, verified.questions(), &settings, now).await,
         Err(_) => Answers::default(),
@@ -110,7 +109,7 @@ async fn serve(request: Request) -> Result<Response, ErrorCode> {
         let steps = Steps { started, identified: known };
         return Ok(sign::sign(request, identified, config, &record, &settings, steps).await);
     }
-    let mut decision = decision::authorize(gate, &facts, identified, purpose, now, *mode);
+    let mut decision = decision::authorize(gate, &facts, identified, purpose, now, *mode, settings.scan);
     let decided = monotonic_clock::now();
     if let Some(token) = decision.identity.token() {
         keys::used(&held, token, &settings);
@@ -140,6 +139,26 @@ async fn serve(request: Request) -> Result<Response, ErrorCode> {
             Purpose::Sign(_) => Ok(record.own(Answer::fault(Reason::SystemInternal, visit.id.as_str()), Reason::SystemInternal)),
         },
     }
+}
+
+/// Verifies what came with a request, and remembers a token that verified. Also the fetched keys that it was held against.
+async fn identify(
+    gate: &'static Gate,
+    facts: &Facts,
+    evidence: &Evidence,
+    settings: &Rc<Settings>,
+    now: UnixTime,
+) -> (Result<Verified, Denial>, Held) {
+    let presented = known::presented(evidence, settings.token_cache);
+    let held = keys::supply(gate, presented.key_need(gate), settings, now).await;
+    let verified = decision::verify(gate, facts, &presented, &settings.deployment, held.supply(), now);
+    let verified = verified.map(|mut verified| {
+        if let Some(learned) = verified.learned().filter(|_| settings.token_cache) {
+            known::learn(learned);
+        }
+        verified
+    });
+    (verified, held)
 }
 
 /// Changes the revocation list for a caller who may, and records it.

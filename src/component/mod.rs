@@ -11,6 +11,7 @@ mod exchange;
 mod fetch;
 mod handler;
 mod keys;
+mod known;
 mod records;
 mod replay;
 mod revocations;

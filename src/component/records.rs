@@ -128,8 +128,13 @@ fn due(chain: &mut Chain, keys: &Keyring, scene: Scene<'_>, lines: &mut Vec<Line
 /// To standard output in one call, so that lines of concurrent requests do not mix, and to the sink.
 #[expect(clippy::disallowed_methods, reason = "the shell writes the records")]
 fn put(scene: Scene<'_>, lines: Vec<Line>) -> bool {
-    let text: String = lines.iter().map(|line| line.text.as_str()).collect();
-    let written = std::io::stdout().lock().write_all(text.as_bytes()).is_ok();
+    let written = match &*lines {
+        [one] => std::io::stdout().lock().write_all(one.text.as_bytes()).is_ok(),
+        several => {
+            let text: String = several.iter().map(|line| line.text.as_str()).collect();
+            std::io::stdout().lock().write_all(text.as_bytes()).is_ok()
+        }
+    };
     if settings::sink().is_some() {
         let item = |Line { seq, text, own, tells, ticket }| Item { seq, time: scene.time, line: text, own, tells, ticket };
         sink::offer(lines.into_iter().map(item));

@@ -9,11 +9,13 @@ use spin_sdk::variables::{self, Error};
 use spin_sdk::wasip3::clocks::monotonic_clock;
 use spin_sdk::wasip3::random::random;
 
+use super::known;
 use crate::audit::sink::Target;
 use crate::decision::Mode;
 use crate::enforce::{Destination, Origin};
 use crate::identity::{Deployment, PublicUrl, Secret, SignatureBackend};
 use crate::limits;
+use crate::policy::Scan;
 use crate::request::Proxies;
 use crate::signed_url::{Keyring, ServiceCredentials};
 
@@ -36,6 +38,10 @@ pub(super) struct Settings {
     pub(super) record_first: bool,
     /// Of how many requests in a hundred policies on trial are asked.
     shadow_sample: u64,
+    /// Whether tokens that verified are remembered.
+    pub(super) token_cache: bool,
+    /// Which policies are put to Cedar.
+    pub(super) scan: Scan,
     /// The label of the key-value store; `None` when the deployment has none.
     pub(super) store: Option<String>,
     /// How long what the store said of a revocation is believed, in nanoseconds.
@@ -169,6 +175,11 @@ async fn read() -> Result<Settings, String> {
     if shadow_sample > 100 {
         return Err("variable `shadow_sample` must be from 0 to 100".to_owned());
     }
+    let token_cache = switch("token_cache").await?;
+    if !token_cache {
+        known::forget();
+    }
+    let scan = if switch("policy_index").await? { Scan::Index } else { Scan::Everything };
     let store = get("key_value_store").await?;
     // 0 asks the store each time.
     let revocation_lifetime = number("revocation_cache_ms", 1_000).await?;
@@ -185,6 +196,8 @@ async fn read() -> Result<Settings, String> {
         deployment,
         record_first,
         shadow_sample,
+        token_cache,
+        scan,
         store,
         revocation_lifetime,
     })
@@ -220,6 +233,15 @@ async fn get(name: &str) -> Result<Option<String>, String> {
         Ok(value) => Ok(Some(value)),
         Err(Error::Undefined(_)) => Ok(None),
         Err(Error::InvalidName(_) | Error::Provider(_) | Error::Other(_)) => Err(format!("variable `{name}` could not be read")),
+    }
+}
+
+/// `on`, which it is where nothing is said, or `off`.
+async fn switch(name: &str) -> Result<bool, String> {
+    match get(name).await?.as_deref() {
+        None | Some("on") => Ok(true),
+        Some("off") => Ok(false),
+        Some(_) => Err(format!("variable `{name}` must be `on` or `off`")),
     }
 }
 

@@ -54,7 +54,7 @@ pub(super) async fn sign(
         }
     };
     let asked = monotonic_clock::now();
-    let decisions = match decision::authorize_signing(record.gate, config, record.facts, identified, items.clone(), now) {
+    let decisions = match decision::authorize_signing(record.gate, config, record.facts, identified, items.clone(), now, settings.scan) {
         Ok(decisions) => decisions,
         Err(decision) => return denied(&decision, Timing::default()),
     };

@@ -18,7 +18,7 @@ use std::fmt;
 use crate::bundle::Gate;
 use crate::identity::{self, Answers, Credential, Deployment, Identity, Presented, Supply, Verified};
 use crate::limits;
-use crate::policy::{Purpose, Verdict};
+use crate::policy::{Purpose, Scan, Verdict};
 use crate::request::{Evidence, Facts};
 
 pub use observed::{Mode, Observed, Passage};
@@ -152,7 +152,7 @@ impl Decision {
 pub fn decide(gate: &Gate, facts: &Facts, evidence: &Evidence, knowledge: Knowledge<'_>, now: UnixTime) -> Decision {
     let Knowledge { deployment, supply, answers } = knowledge;
     let verified = verify(gate, facts, &Presented::read(evidence), deployment, supply, now);
-    authorize(gate, facts, settle(verified, answers, now), Purpose::Request, now, Mode::Enforce)
+    authorize(gate, facts, settle(verified, answers, now), Purpose::Request, now, Mode::Enforce, Scan::Index)
 }
 
 /// The first step of [`decide`]: what was presented, verified.
@@ -181,14 +181,15 @@ pub fn settle(verified: Result<Verified, Denial>, answers: &Answers, now: UnixTi
     }
 }
 
-/// The third step of [`decide`]: identity and facts to a decision. In each mode the same is decided; what differs is whether it binds.
-pub fn authorize(gate: &Gate, facts: &Facts, identified: Identified, purpose: Purpose, now: UnixTime, mode: Mode) -> Decision {
+/// The third step of [`decide`]: identity and facts to a decision. In each mode the same is decided, whatever `scan` says; what differs is
+/// whether it binds.
+pub fn authorize(gate: &Gate, facts: &Facts, identified: Identified, purpose: Purpose, now: UnixTime, mode: Mode, scan: Scan) -> Decision {
     let Identified(identity, credentials) = identified;
     let identity = match identity {
         Ok(identity) => identity,
         Err(denial) => return Decision { credentials, ..Decision::denied(denial) },
     };
-    let verdict = gate.policy().authorize(facts, &identity, purpose, now);
+    let verdict = gate.policy().authorize_by(scan, facts, &identity, purpose, now);
     let reason = reason_of(&verdict);
     let enforced = mode.binds(purpose, &verdict);
     let (outcome, status, observed) = match reason {

@@ -150,7 +150,7 @@ mod tests {
     }
 
     fn ask(path: &str, more: &[(&str, &str)], purpose: Purpose, mode: Mode) -> Decision {
-        authorize(&gate(), &facts(path, more), Identified(Ok(Identity::Anonymous), vec![]), purpose, NOW, mode)
+        authorize(&gate(), &facts(path, more), Identified(Ok(Identity::Anonymous), vec![]), purpose, NOW, mode, Scan::Index)
     }
 
     #[test]
@@ -182,7 +182,7 @@ mod tests {
     fn a_refused_credential_and_an_unclear_request_are_denied_in_both_modes() {
         for mode in [Mode::Enforce, Mode::Observe] {
             let refused = Identified(Err(Denial::from(Reason::JwtExpired)), vec![]);
-            let decision = authorize(&gate(), &facts("/open", &[]), refused, Purpose::Request, NOW, mode);
+            let decision = authorize(&gate(), &facts("/open", &[]), refused, Purpose::Request, NOW, mode, Scan::Index);
             assert_eq!((decision.reason(), decision.enforced, decision.observed.is_none()), (Reason::JwtExpired, true, true));
             // Which of the two the origin would believe nobody knows; the control is one of them.
             let decision = ask("/shut", &[("x-tenant", "a"), ("x-tenant", "b")], Purpose::Request, mode);

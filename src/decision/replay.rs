@@ -6,7 +6,7 @@ use super::signing::ask_signing;
 use super::{Reason, reason_of};
 use crate::audit::{Entry, PolicyEntry, Recorded, RecordedSigning};
 use crate::bundle::Gate;
-use crate::policy::{PolicyRef, Purpose, Reads, Verdict};
+use crate::policy::{PolicyRef, Purpose, Reads, Scan, Verdict};
 use crate::request::Facts;
 
 /// What was answered to one question.
@@ -144,7 +144,7 @@ impl<'g> Replayer<'g> {
             let Recorded { facts, identity, now } = Recorded::of(entry)?;
             let RecordedSigning { methods, path, parameters, signing } = RecordedSigning::of(item)?;
             let asked = |method| Facts { method, path: path.clone(), parameters: parameters.clone(), query: None, ..facts.clone() };
-            let asked = ask_signing(self.gate, &identity, &methods, asked, signing, now);
+            let asked = ask_signing(self.gate, &identity, &methods, asked, signing, (now, Scan::Index));
             Ok(answered(asked.reason, &asked.policies, asked.verdict.as_ref()))
         };
         Replayed { item: Some(index), before, after: after() }

@@ -3,7 +3,7 @@
 use super::{Decision, Denial, Identified, Reason, UnixTime, denial_of, reason_of};
 use crate::bundle::Gate;
 use crate::identity::{Credential, Identity};
-use crate::policy::{PolicyRef, Purpose, Signing, Verdict};
+use crate::policy::{PolicyRef, Purpose, Scan, Signing, Verdict};
 use crate::request::{Facts, Method};
 use crate::signed_url::{SignedUrls, Wanted};
 
@@ -58,14 +58,15 @@ pub fn authorize_signing(
     identified: Identified,
     items: Vec<Wanted>,
     now: UnixTime,
+    scan: Scan,
 ) -> Result<SigningDecisions, Box<Decision>> {
     let Identified(identity, credentials) = identified.refused()?;
     let identity = identity.unwrap_or(Identity::Anonymous);
-    let items = items.into_iter().map(|wanted| one(gate, config, facts, &identity, wanted, now)).collect();
+    let items = items.into_iter().map(|wanted| one(gate, config, facts, &identity, wanted, (now, scan))).collect();
     Ok(SigningDecisions { identity, credentials, items })
 }
 
-fn one(gate: &Gate, config: &SignedUrls, facts: &Facts, identity: &Identity, wanted: Wanted, now: UnixTime) -> SigningDecision {
+fn one(gate: &Gate, config: &SignedUrls, facts: &Facts, identity: &Identity, wanted: Wanted, how: (UnixTime, Scan)) -> SigningDecision {
     let signing = Signing {
         expires_in: wanted.expires_in,
         format: wanted.format.name(),
@@ -78,7 +79,7 @@ fn one(gate: &Gate, config: &SignedUrls, facts: &Facts, identity: &Identity, wan
         return decided(None, vec![], Err(denial), Reason::PolicyNoPermit.status());
     }
     let Asked { verdict, policies, reason } =
-        ask_signing(gate, identity, &wanted.methods, |method| asked(facts, &wanted, method), signing, now);
+        ask_signing(gate, identity, &wanted.methods, |method| asked(facts, &wanted, method), signing, how);
     let Some(verdict) = verdict else {
         // Never: an item has a method. Nothing was asked, so nothing is permitted.
         return decided(None, policies, Err(Reason::SystemInternal.into()), Reason::SystemInternal.status());
@@ -116,13 +117,13 @@ pub(super) fn ask_signing(
     methods: &[Method],
     facts: impl Fn(Method) -> Facts,
     signing: Signing,
-    now: UnixTime,
+    (now, scan): (UnixTime, Scan),
 ) -> Asked {
     let mut asked = Asked { verdict: None, policies: vec![], reason: Reason::PolicyPermit };
     'methods: for method in methods {
         let facts = facts(*method);
         for purpose in [Purpose::Sign(signing), Purpose::Request] {
-            let verdict = gate.policy().authorize(&facts, identity, purpose, now);
+            let verdict = gate.policy().authorize_by(scan, &facts, identity, purpose, now);
             asked.policies.extend(verdict.determining.iter().cloned());
             asked.reason = reason_of(&verdict);
             let against = asked.reason != Reason::PolicyPermit;

@@ -65,8 +65,8 @@ impl Answer {
         let body = json!({
             "status": "ok",
             "version": env!("CARGO_PKG_VERSION"),
-            "policy_digest": gate.policy_digest().to_string(),
-            "schema_digest": gate.schema_digest().to_string(),
+            "policy_digest": gate.policy_digest_text(),
+            "schema_digest": gate.schema_digest_text(),
             "policies": gate.policy().len(),
             "mode": mode.as_str(),
         });

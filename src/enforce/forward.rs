@@ -47,7 +47,7 @@ pub fn forward(passage: Passage, facts: &Facts, destination: Destination, onward
     let mut set = |name: &str, value: &str| headers.push((name.to_owned(), value.as_bytes().to_vec()));
     set("cedargate-principal", &visible_ascii(passage.principal()));
     set(DECISION_ID, onward.decision_id);
-    set("cedargate-policy-digest", &onward.gate.policy_digest().to_string());
+    set("cedargate-policy-digest", onward.gate.policy_digest_text());
     // An origin that is told nothing else takes what arrives for allowed.
     if let Some(reason) = passage.denied() {
         set(OBSERVED_DENIAL, reason.code());

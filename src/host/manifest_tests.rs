@@ -149,12 +149,14 @@ fn the_projects_own_manifest_is_served() {
             "origin_between_bytes_timeout_ms",
             "origin_connect_timeout_ms",
             "origin_first_byte_timeout_ms",
+            "policy_index",
             "public_url",
             "revocation_cache_ms",
             "shadow_sample",
             "signature_backend",
             "signed_url_credentials",
             "signed_url_keys",
+            "token_cache",
             "trusted_hops",
         ]
     );

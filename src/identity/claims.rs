@@ -18,10 +18,19 @@ pub(super) struct Time {
     pub(super) ceil: i64,
 }
 
-/// Turns a verified token into an identity, or says why not.
-pub(super) fn identity(issuer: &Issuer, token: &Token<'_>, key_id: Option<&str>, now: UnixTime) -> Result<TokenIdentity, Denial> {
+/// The times a token says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Times {
+    expires: Time,
+    not_before: Option<Time>,
+    issued: Option<Time>,
+}
+
+/// Turns a verified token into an identity and the times it counts by, or says why not.
+pub(super) fn identity(issuer: &Issuer, token: &Token<'_>, key_id: Option<&str>, now: UnixTime) -> Result<(TokenIdentity, Times), Denial> {
     let claims = &token.claims;
-    let (expires_at, issued_at) = times(issuer, claims, now)?;
+    let times = Times::read(claims)?;
+    check_times(issuer, &times, now)?;
     let audience = audience(issuer, claims)?;
     let subject = subject(&issuer.claims, claims)?;
     let groups = values(claims, &issuer.claims.groups, Split::No)?;
@@ -31,7 +40,7 @@ pub(super) fn identity(issuer: &Issuer, token: &Token<'_>, key_id: Option<&str>,
         Some(client_id) => Some(client_id),
         None => short(claims, "azp", limits::SHORT_CLAIM_BYTES)?,
     };
-    Ok(TokenIdentity {
+    let identity = TokenIdentity {
         issuer_name: issuer.name.clone(),
         issuer: issuer.iss.clone(),
         kind: issuer.kind,
@@ -44,8 +53,8 @@ pub(super) fn identity(issuer: &Issuer, token: &Token<'_>, key_id: Option<&str>,
         token_id: short(claims, "jti", limits::SHORT_CLAIM_BYTES)?,
         key_id: key_id.map(str::to_owned),
         algorithm: token.algorithm.name(),
-        issued_at: issued_at.map(|t| UnixTime(t.floor)),
-        expires_at: UnixTime(expires_at.floor),
+        issued_at: times.issued.map(|t| UnixTime(t.floor)),
+        expires_at: UnixTime(times.expires.floor),
         auth_time: auth_time(claims)?,
         acr: short(claims, "acr", limits::SHORT_CLAIM_BYTES)?,
         amr: amr(claims)?,
@@ -54,20 +63,28 @@ pub(super) fn identity(issuer: &Issuer, token: &Token<'_>, key_id: Option<&str>,
         session_id: short(claims, "sid", limits::SHORT_CLAIM_BYTES)?,
         confirmation: binding::confirmation(claims)?,
         status: status::of_token(issuer, claims)?,
-    })
+    };
+    Ok((identity, times))
 }
 
-/// `exp`, `nbf`, `iat` and the age. Comparisons saturate: leeway and age are small, and times are in range.
-fn times(issuer: &Issuer, claims: &Object, now: UnixTime) -> Result<(Time, Option<Time>), Denial> {
+impl Times {
+    /// `exp`, `nbf` and `iat`.
+    fn read(claims: &Object) -> Result<Self, Denial> {
+        let read = |name: &str| match claims.get(name) {
+            None => Ok(None),
+            Some(value) => {
+                time(value).map(Some).ok_or_else(|| Denial::new(Reason::JwtTimeInvalid, format!("`{name}` is not a number in range")))
+            }
+        };
+        let (expires, not_before, issued) = (read("exp")?, read("nbf")?, read("iat")?);
+        Ok(Self { expires: expires.ok_or(Reason::JwtExpiryMissing)?, not_before, issued })
+    }
+}
+
+/// Holds the times of a token and its age against now. Comparisons saturate: leeway and age are small, and times are in range.
+pub(super) fn check_times(issuer: &Issuer, times: &Times, now: UnixTime) -> Result<(), Denial> {
     let UnixTime(now) = now;
-    let read = |name: &str| match claims.get(name) {
-        None => Ok(None),
-        Some(value) => {
-            time(value).map(Some).ok_or_else(|| Denial::new(Reason::JwtTimeInvalid, format!("`{name}` is not a number in range")))
-        }
-    };
-    let (expires, not_before, issued) = (read("exp")?, read("nbf")?, read("iat")?);
-    let expires = expires.ok_or(Reason::JwtExpiryMissing)?;
+    let Times { expires, not_before, issued } = *times;
     // RFC 7519, section 4.1.4: not "on or after" the expiration time. `now` is whole, so rounding up compares the fraction exactly.
     if now >= expires.ceil.saturating_add(issuer.leeway) {
         return Err(Denial::new(Reason::JwtExpired, format!("`exp` is {}", expires.floor)));
@@ -85,7 +102,7 @@ fn times(issuer: &Issuer, claims: &Object, now: UnixTime) -> Result<(Time, Optio
             return Err(Denial::new(Reason::JwtTooOld, format!("`iat` is {}", issued.floor)));
         }
     }
-    Ok((expires, issued))
+    Ok(())
 }
 
 /// A `NumericDate` (RFC 7519, section 2): a number, whole or not, from 1970 to 9999.

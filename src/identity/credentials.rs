@@ -4,16 +4,19 @@
 //! [`Verified`] says what has to be asked, [`Verified::settle`] takes the answers. All three are pure.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::authorization::{self, Scheme};
 use super::dpop::{self, ProofUse};
+use super::issuers::Issuer;
 use super::jwt::Token;
+use super::known::{KnownToken, KnownTokens, Learned};
 use super::mtls::Arrival;
 use super::remote::Supply;
 use super::revocation::{self, Lookup};
 use super::status::StatusReference;
-use super::{CertificateIdentity, Deployment, Identity, TokenIdentity, binding};
-use crate::bundle::Gate;
+use super::{CertificateIdentity, Deployment, Identity, Issuers, SignatureBackend, TokenIdentity, binding};
+use crate::bundle::{Digest, Gate};
 use crate::decision::{Denial, Reason, UnixTime};
 use crate::request::{Evidence, Facts};
 use crate::signed_url::{PresentedLink, Verifier};
@@ -76,10 +79,25 @@ pub struct Credential {
 
 /// The credentials of a request, taken apart and not believed.
 pub struct Presented<'a> {
-    token: Option<Result<(Scheme, Token<'a>), Denial>>,
+    token: Option<Result<Sent<'a>, Denial>>,
     proof: Option<&'a [u8]>,
     link: Option<&'a PresentedLink>,
     cookies: &'a [PresentedLink],
+}
+
+/// A token as it was sent.
+struct Sent<'a> {
+    scheme: Scheme,
+    compact: &'a str,
+    form: Form<'a>,
+}
+
+/// What is known of a token so far.
+enum Form<'a> {
+    /// Nothing: it was taken apart.
+    Parsed(Box<Token<'a>>),
+    /// It verified before.
+    Known(Arc<KnownToken>),
 }
 
 /// Whose keys a token needs beside the sealed ones.
@@ -94,18 +112,29 @@ pub struct KeyNeed {
 impl<'a> Presented<'a> {
     /// Takes the credentials apart; what is malformed is kept as its denial.
     pub fn read(evidence: &'a Evidence) -> Self {
+        Self::knowing(evidence, None)
+    }
+
+    /// The same, of a token that verified before only what can change since.
+    pub fn knowing(evidence: &'a Evidence, known: Option<&KnownTokens>) -> Self {
         let Evidence { authorization, dpop, signed_url, signed_cookies } = evidence;
         let token = authorization.as_deref().map(|value| {
             let (scheme, compact) = authorization::read(value)?;
-            Ok((scheme, Token::parse(compact)?))
+            let form = match known.filter(|known| !known.is_empty()).and_then(|known| known.find(&Digest::of(compact.as_bytes()))) {
+                Some(known) => Form::Known(known),
+                None => Form::Parsed(Box::new(Token::parse(compact)?)),
+            };
+            Ok(Sent { scheme, compact, form })
         });
         Self { token, proof: dpop.as_deref(), link: signed_url.as_ref(), cookies: signed_cookies }
     }
 
     /// Whose fetched keys the token needs; `None` when a sealed key will do, or no issuer is known for it.
     pub fn key_need(&self, gate: &Gate) -> Option<KeyNeed> {
-        let (_, token) = self.token.as_ref()?.as_ref().ok()?;
-        gate.issuers().key_need(token)
+        match &self.token.as_ref()?.as_ref().ok()?.form {
+            Form::Parsed(token) => gate.issuers().key_need(token),
+            Form::Known(known) => known.need.clone(),
+        }
     }
 }
 
@@ -156,6 +185,7 @@ pub struct Verified {
     identity: Result<Identity, Denial>,
     credentials: Vec<Credential>,
     questions: Questions,
+    learned: Option<Learned>,
 }
 
 /// Verifies what was presented. Every credential is looked at, so that the record can say what became of each; one that is
@@ -199,19 +229,23 @@ pub fn verify(
         },
     };
 
-    let (mut verified_token, mut proof_use) = (None, None);
+    let (mut verified_token, mut proof_use, mut learned) = (None, None, None);
     match &presented.token {
         None => {}
         Some(Err(denial)) => note(CredentialKind::Token, Fate::Refused(denial.clone())),
-        Some(Ok((scheme, token))) => match gate.issuers().verify(token, supply, deployment.signatures, now) {
+        Some(Ok(sent)) => match sent.verify(gate.issuers(), supply, deployment.signatures, now) {
             Err(denial) => note(CredentialKind::Token, Fate::Refused(denial)),
-            Ok((issuer, identity)) => match binding::check(issuer, *scheme, &identity, certificate.as_ref(), presented.proof.is_some()) {
-                Err(denial) => note(CredentialKind::Token, Fate::Refused(denial)),
-                Ok(()) => {
-                    note(CredentialKind::Token, Fate::Verified);
-                    verified_token = Some((token, identity));
+            Ok((issuer, token, first)) => {
+                let identity = Arc::clone(&token.identity);
+                match binding::check(issuer, sent.scheme, &identity, certificate.as_ref(), presented.proof.is_some()) {
+                    Err(denial) => note(CredentialKind::Token, Fate::Refused(denial)),
+                    Ok(()) => {
+                        note(CredentialKind::Token, Fate::Verified);
+                        verified_token = Some((sent.compact, identity));
+                        learned = first.then(|| (sent.compact, token));
+                    }
                 }
-            },
+            }
         },
     }
     if let Some(proof) = presented.proof {
@@ -258,12 +292,14 @@ pub fn verify(
         }
     }
 
+    // What is worth remembering: no token that was refused for anything, and none that was known.
+    let learned = learned.filter(|_| first.is_none()).map(|(compact, token)| Learned { digest: Digest::of(compact.as_bytes()), token });
     let (identity, questions) = match first {
         // Nothing of a refused request is asked about, and its proof is not used up.
         Some(denial) => (Err(denial), Questions::default()),
         None => {
             let token = verified_token.map(|(_, identity)| identity);
-            let revocations = revocation::lookups(token.as_ref(), certificate.as_ref());
+            let revocations = revocation::lookups(token.as_deref(), certificate.as_ref());
             let status = token.as_ref().and_then(|token| token.status.clone());
             let by_certificate = gate.mtls().is_some_and(super::mtls::Mtls::names_principal);
             let identity = match link {
@@ -273,7 +309,33 @@ pub fn verify(
             (Ok(identity), Questions { revocations, status, proof: proof_use })
         }
     };
-    Verified { identity, credentials, questions }
+    Verified { identity, credentials, questions, learned }
+}
+
+impl Sent<'_> {
+    /// The token verified, and whether that was the first time.
+    fn verify<'g>(
+        &self,
+        issuers: &'g Issuers,
+        supply: Supply<'_>,
+        signatures: SignatureBackend,
+        now: UnixTime,
+    ) -> Result<(&'g Issuer, Arc<KnownToken>, bool), Denial> {
+        let parsed;
+        let token = match &self.form {
+            Form::Parsed(token) => token,
+            Form::Known(known) => match issuers.recall(known, supply, now)? {
+                Some(issuer) => return Ok((issuer, Arc::clone(known), false)),
+                // Its keys are not those it was verified with.
+                None => {
+                    parsed = Token::parse(self.compact)?;
+                    &parsed
+                }
+            },
+        };
+        let (issuer, known) = issuers.verify(token, supply, signatures, now)?;
+        Ok((issuer, Arc::new(known), true))
+    }
 }
 
 /// Which link of a request counts.
@@ -301,8 +363,8 @@ fn links<'a>(presented: &Presented<'a>) -> Links<'a> {
 }
 
 /// Which of the two names the principal is configured in `keys/mtls.toml`.
-fn one(token: Option<TokenIdentity>, certificate: Option<CertificateIdentity>, by_certificate: bool) -> Identity {
-    match (token.map(Box::new), certificate.map(Box::new)) {
+fn one(token: Option<Arc<TokenIdentity>>, certificate: Option<CertificateIdentity>, by_certificate: bool) -> Identity {
+    match (token, certificate.map(Box::new)) {
         (None, None) => Identity::Anonymous,
         (Some(token), Some(certificate)) if by_certificate => Identity::Certificate { certificate, token: Some(token) },
         (Some(token), certificate) => Identity::Token { token, certificate },
@@ -316,9 +378,14 @@ impl Verified {
         &self.questions
     }
 
+    /// What to remember of this request, for the next one with the same token.
+    pub fn learned(&mut self) -> Option<Learned> {
+        self.learned.take()
+    }
+
     /// The last step: the answers. What was asked and not answered denies.
     pub fn settle(self, answers: &Answers, now: UnixTime) -> (Result<Identity, Denial>, Vec<Credential>) {
-        let Self { identity, mut credentials, questions } = self;
+        let Self { identity, mut credentials, questions, learned: _ } = self;
         let identity = identity.and_then(|identity| match objection(&questions, answers, now) {
             None => Ok(identity),
             Some((kind, denial)) => {
@@ -365,14 +432,14 @@ fn objection(questions: &Questions, answers: &Answers, now: UnixTime) -> Option<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bundle::Digest;
 
     const NOW: UnixTime = UnixTime(1_800_000_000);
 
     /// What becomes of a token with a proof, of which this is asked.
     fn settled(questions: Questions, answers: &Answers) -> (Result<Identity, Reason>, Vec<bool>) {
         let credentials = [CredentialKind::Token, CredentialKind::Proof].map(|kind| Credential { kind, fate: Fate::Verified }).into();
-        let (identity, credentials) = Verified { identity: Ok(Identity::Anonymous), credentials, questions }.settle(answers, NOW);
+        let (identity, credentials) =
+            Verified { identity: Ok(Identity::Anonymous), credentials, questions, learned: None }.settle(answers, NOW);
         (identity.map_err(|denial| denial.reason), credentials.iter().map(|credential| credential.fate == Fate::Verified).collect())
     }
 

@@ -1,14 +1,16 @@
 //! The issuers a gate trusts, and the verification of a credential in the order that makes refusing cheap.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::algorithm::Algorithm;
 use super::binding::Required;
 use super::jwt::Token;
 use super::key::Key;
+use super::known::KnownToken;
 use super::remote::Remote;
 use super::status::Lists;
-use super::{DpopConfig, KeyNeed, PrincipalKind, SignatureBackend, Supply, TokenIdentity, Url, claims, load, text};
+use super::{DpopConfig, KeyNeed, PrincipalKind, SignatureBackend, Supply, Url, claims, load, text};
 #[cfg(test)]
 use super::{Identity, authorization};
 use crate::bundle::{Bundle, Report};
@@ -179,13 +181,37 @@ impl Issuers {
         supply: Supply<'_>,
         signatures: SignatureBackend,
         now: UnixTime,
-    ) -> Result<(&Issuer, TokenIdentity), Denial> {
+    ) -> Result<(&Issuer, KnownToken), Denial> {
         let issuer = self.issuer_of(token)?;
         issuer.allows(token)?;
         // SECURITY: nothing of the claims but `iss` is looked at before this line, and `iss` only to find the key.
         let key = issuer.signing_key(token, supply, signatures)?;
-        let identity = claims::identity(issuer, token, key.kid.as_deref(), now)?;
-        Ok((issuer, identity))
+        let (identity, times) = claims::identity(issuer, token, key.kid.as_deref(), now)?;
+        let need = issuer.key_need(token);
+        let set = need.as_ref().and(supply.digest());
+        Ok((issuer, KnownToken { identity: Arc::new(identity), times, need, set }))
+    }
+
+    /// The issuer of a token that verified before and would verify now. None where it has to be verified again: its keys are others now,
+    /// or are not known.
+    ///
+    /// # Errors
+    /// That it expired, or another of its times speaks against it.
+    pub(super) fn recall(&self, known: &KnownToken, supply: Supply<'_>, now: UnixTime) -> Result<Option<&Issuer>, Denial> {
+        let Some(issuer) = self.by_iss.get(&known.identity.issuer) else { return Ok(None) };
+        let same_keys = match (&known.need, supply) {
+            (None, _) => true,
+            // SECURITY: of the same bytes, and fetched for this issuer.
+            (Some(_), Supply::Set(set)) => {
+                known.set == Some(set.digest()) && issuer.remote.as_ref().is_some_and(|remote| set.is_of(remote))
+            }
+            (Some(_), Supply::NotNeeded | Supply::Stale) => false,
+        };
+        if !same_keys {
+            return Ok(None);
+        }
+        claims::check_times(issuer, &known.times, now)?;
+        Ok(Some(issuer))
     }
 
     /// A bearer token alone, for tests.
@@ -193,8 +219,8 @@ impl Issuers {
     pub(crate) fn identify(&self, evidence: &Evidence, now: UnixTime) -> Result<Identity, Denial> {
         let Some(value) = &evidence.authorization else { return Ok(Identity::Anonymous) };
         let (_, compact) = authorization::read(value)?;
-        let (_, identity) = self.verify(&Token::parse(compact)?, Supply::NotNeeded, SignatureBackend::default(), now)?;
-        Ok(identity.into())
+        let (_, known) = self.verify(&Token::parse(compact)?, Supply::NotNeeded, SignatureBackend::default(), now)?;
+        Ok(Identity::Token { token: known.identity, certificate: None })
     }
 
     /// The issuer of this name in `keys/issuers.toml`.

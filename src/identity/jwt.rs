@@ -11,8 +11,6 @@ use crate::limits;
 
 /// A token taken apart, unverified.
 pub(super) struct Token<'a> {
-    /// The token as received.
-    pub(super) compact: &'a str,
     /// The header. Only a DPoP proof has anything in it that counts beside the three below.
     pub(super) header: Object,
     /// The algorithm the header names. The key has the last word.
@@ -51,7 +49,7 @@ impl<'a> Token<'a> {
         let header = object(&header, Reason::JwtHeaderInvalid, "header")?;
         let (algorithm, kid, typ) = check_header(&header)?;
         let claims = object(&payload, Reason::JwtClaimsInvalid, "claims")?;
-        Ok(Self { compact: token, header, algorithm, kid, typ, claims, signing_input, signature })
+        Ok(Self { header, algorithm, kid, typ, claims, signing_input, signature })
     }
 }
 

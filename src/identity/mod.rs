@@ -18,6 +18,7 @@ pub(crate) mod json;
 mod jwk;
 mod jwt;
 mod key;
+mod known;
 mod load;
 pub(crate) mod members;
 mod mtls;
@@ -33,6 +34,8 @@ mod tests;
 pub(crate) mod text;
 mod url;
 
+use std::sync::Arc;
+
 use crate::bundle::Digest;
 use crate::decision::UnixTime;
 use crate::signed_url::LinkIdentity;
@@ -41,6 +44,7 @@ pub use credentials::{Answers, Credential, CredentialKind, Fate, KeyNeed, Presen
 pub use deployment::{Deployment, PublicUrl, Secret, SignatureBackend};
 pub use dpop::{DpopConfig, ProofUse, ShardError, UsedProofs, nonce as dpop_nonce};
 pub use issuers::Issuers;
+pub use known::{KnownTokens, Learned};
 pub use mtls::{Chain, Mtls};
 pub use remote::{Attempt, Cache, FetchedKey, KeySet, Preparation, Preparing, Remote, Source, Step, StoredSet, Supply};
 pub use revocation::{Entry, Lookup, Order, Target, serial_text};
@@ -60,7 +64,7 @@ pub enum Identity {
     /// A token that verified names the principal.
     Token {
         /// The token.
-        token: Box<TokenIdentity>,
+        token: Arc<TokenIdentity>,
         /// A client certificate that verified and came with it.
         certificate: Option<Box<CertificateIdentity>>,
     },
@@ -69,7 +73,7 @@ pub enum Identity {
         /// The certificate.
         certificate: Box<CertificateIdentity>,
         /// A token that verified and came with it.
-        token: Option<Box<TokenIdentity>>,
+        token: Option<Arc<TokenIdentity>>,
     },
     /// A signed URL that verified names the principal.
     SignedUrl {
@@ -83,7 +87,7 @@ pub enum Identity {
 impl From<TokenIdentity> for Identity {
     /// A token alone.
     fn from(token: TokenIdentity) -> Self {
-        Self::Token { token: Box::new(token), certificate: None }
+        Self::Token { token: Arc::new(token), certificate: None }
     }
 }
 

@@ -1,10 +1,11 @@
 //! The context of a request: fixed, documented in the schema as `Gate::RequestContext`.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use cedar_policy::{Context, RestrictedExpression as Value};
 
-use super::Signing;
+use super::{Reads, Signing};
 use crate::bundle::Digest;
 use crate::decision::UnixTime;
 use crate::identity::{CertificateIdentity, Confirmation, Identity, NameKind, PrincipalKind, TokenIdentity};
@@ -87,126 +88,233 @@ pub(super) const DECLARED: [(&str, &[(&str, &str)]); 5] = [
     ("Signing", &[("bound_to_address", "Bool"), ("expires_in", "Long"), ("format", "String"), ("prefix", "Bool")]),
 ];
 
-/// Builds the context.
+/// Every attribute that the gate fills in, of the context and of a principal, in order.
+const FILLED: [&str; 44] = [
+    "acr",
+    "age",
+    "algorithm",
+    "amr",
+    "anchor",
+    "audience",
+    "auth_age",
+    "bindings",
+    "bound_to_address",
+    "carrier",
+    "certificate",
+    "client_id",
+    "client_ip",
+    "dns_names",
+    "email",
+    "emails",
+    "expires",
+    "expires_in",
+    "fingerprint",
+    "format",
+    "headers",
+    "host",
+    "hour",
+    "https",
+    "ip_addresses",
+    "issued",
+    "issuer",
+    "issuer_name",
+    "key_id",
+    "method",
+    "path",
+    "policy_digest",
+    "prefix",
+    "query",
+    "scopes",
+    "serial",
+    "signing",
+    "spiffe_id",
+    "spki_fingerprint",
+    "subject",
+    "time",
+    "token",
+    "uris",
+    "weekday",
+];
+
+/// Which of what the gate fills in policies look at, by name and of whatever they look at it.
+///
+/// What none of them looks at is left out of what Cedar is asked: the answer is the same, and a date or an address costs Cedar
+/// more to read than most policies to evaluate.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Needs(u64);
+
+impl Needs {
+    /// All of it.
+    pub(super) const EVERYTHING: Self = Self(u64::MAX);
+
+    /// What these policies look at.
+    pub(super) fn of(reads: &Reads) -> Self {
+        let bits = FILLED.iter().enumerate().filter(|(_, name)| reads.attribute(name)).map(|(at, _)| 1_u64 << at);
+        Self(bits.fold(0, |all, bit| all | bit))
+    }
+
+    /// What either of the two looks at.
+    pub(super) fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether this is looked at. What is not known is.
+    fn has(self, name: &str) -> bool {
+        FILLED.binary_search(&name).map_or(true, |at| self.0 & (1 << at) != 0)
+    }
+}
+
+/// Attributes, of those that are looked at.
+struct Attributes {
+    needs: Needs,
+    pairs: Vec<(String, Value)>,
+}
+
+impl Attributes {
+    fn of(needs: Needs) -> Self {
+        Self { needs, pairs: Vec::with_capacity(16) }
+    }
+
+    fn put(&mut self, name: &str, value: impl FnOnce() -> Value) {
+        if self.needs.has(name) {
+            self.pairs.push(pair(name, value()));
+        }
+    }
+
+    /// The same for a value that may be missing.
+    fn some<T>(&mut self, name: &str, given: Option<T>, value: impl FnOnce(T) -> Value) {
+        if let Some(given) = given {
+            self.put(name, || value(given));
+        }
+    }
+
+    /// The same for a value that cannot always be built.
+    fn built(&mut self, name: &str, value: impl FnOnce() -> Result<Value, String>) -> Result<(), String> {
+        if self.needs.has(name) {
+            self.pairs.push(pair(name, value()?));
+        }
+        Ok(())
+    }
+}
+
+/// Builds the context, of what is looked at.
 ///
 /// # Errors
 /// Why it cannot be built, for the record.
-pub(super) fn build(input: &Input<'_>) -> Result<Context, String> {
-    Context::from_pairs(pairs(input)?).map_err(|error| format!("the context cannot be built: {error}"))
+pub(super) fn build(input: &Input<'_>, needs: Needs) -> Result<Context, String> {
+    Context::from_pairs(pairs(input, needs)?).map_err(|error| format!("the context cannot be built: {error}"))
 }
 
 /// The attributes of the context. Nesting is fixed: a set of records at most.
-fn pairs(input: &Input<'_>) -> Result<Vec<(String, Value)>, String> {
+fn pairs(input: &Input<'_>, needs: Needs) -> Result<Vec<(String, Value)>, String> {
+    // A clock that is out of range denies whether policies look at it or not.
     let moment = Moment::of(input.now).ok_or("the time is out of range")?;
-    let mut pairs = vec![
-        pair("method", string(input.method)),
-        pair("host", string(input.host)),
-        pair("path", string(input.path)),
-        pair("query", named(input.query.iter().map(|(name, value)| (name.as_str(), value.as_str())))?),
-        pair("headers", named(input.headers.iter().copied())?),
-        pair("https", Value::new_bool(input.https)),
-        pair("time", Value::new_datetime(&moment.text)),
-        pair("hour", Value::new_long(moment.hour)),
-        pair("weekday", Value::new_long(moment.weekday)),
-    ];
-    if let Some(client) = input.client {
-        pairs.push(pair("client_ip", Value::new_ip(address(client))));
-    }
+    let mut all = Attributes::of(needs);
+    all.put("method", || string(input.method));
+    all.put("host", || string(input.host));
+    all.put("path", || string(input.path));
+    all.built("query", || named(input.query.iter().map(|(name, value)| (name.as_str(), value.as_str()))))?;
+    all.built("headers", || named(input.headers.iter().copied()))?;
+    all.put("https", || Value::new_bool(input.https));
+    all.put("time", || Value::new_datetime(&moment.to_string()));
+    all.put("hour", || Value::new_long(moment.hour));
+    all.put("weekday", || Value::new_long(moment.weekday));
+    all.some("client_ip", input.client, |client| Value::new_ip(address(client)));
     if let Some(identity) = input.token {
-        pairs.push(pair("token", record(token(identity, input.now))?));
+        all.built("token", || record(token(identity, input.now, needs)))?;
     }
-    if let Some(Signing { expires_in, format, prefix, bound_to_address }) = input.signing {
-        let signing = vec![
-            pair("expires_in", Value::new_long(expires_in)),
-            pair("format", string(format)),
-            pair("prefix", Value::new_bool(prefix)),
-            pair("bound_to_address", Value::new_bool(bound_to_address)),
-        ];
-        pairs.push(pair("signing", record(signing)?));
+    if let Some(signing) = input.signing {
+        all.built("signing", || record(self::signing(signing, needs)))?;
     }
     if let Some(identity) = input.certificate {
-        pairs.push(pair("certificate", record(certificate(identity, input.now))?));
+        all.built("certificate", || record(certificate(identity, input.now, needs)))?;
     }
-    Ok(pairs)
+    Ok(all.pairs)
+}
+
+/// The attributes of `context.signing`.
+fn signing(signing: Signing, needs: Needs) -> Vec<(String, Value)> {
+    let Signing { expires_in, format, prefix, bound_to_address } = signing;
+    let mut all = Attributes::of(needs);
+    all.put("expires_in", || Value::new_long(expires_in));
+    all.put("format", || string(format));
+    all.put("prefix", || Value::new_bool(prefix));
+    all.put("bound_to_address", || Value::new_bool(bound_to_address));
+    all.pairs
 }
 
 /// The attributes of `context.token`.
-fn token(identity: &TokenIdentity, now: UnixTime) -> Vec<(String, Value)> {
+fn token(identity: &TokenIdentity, now: UnixTime, needs: Needs) -> Vec<(String, Value)> {
     let since = |time: UnixTime| Value::new_long(now.0.saturating_sub(time.0).max(0));
-    let bindings = identity.confirmation.bindings().map(|binding| Value::new_string(binding.to_owned()));
-    let mut pairs = vec![
-        pair("issuer", string(&identity.issuer)),
-        pair("issuer_name", string(&identity.issuer_name)),
-        pair("audience", strings(&identity.audience)),
-        pair("scopes", strings(&identity.scopes)),
-        pair("algorithm", string(identity.algorithm)),
-        pair("amr", strings(&identity.amr)),
-        pair("bindings", Value::new_set(bindings)),
-        pair("expires_in", Value::new_long(identity.expires_at.0.saturating_sub(now.0))),
-    ];
-    pairs.extend(identity.acr.as_deref().map(|acr| pair("acr", string(acr))));
-    pairs.extend(identity.issued_at.map(|time| pair("age", since(time))));
-    pairs.extend(identity.auth_time.map(|time| pair("auth_age", since(time))));
-    pairs
+    let bindings = || identity.confirmation.bindings().map(|binding| Value::new_string(binding.to_owned()));
+    let mut all = Attributes::of(needs);
+    all.put("issuer", || string(&identity.issuer));
+    all.put("issuer_name", || string(&identity.issuer_name));
+    all.put("audience", || strings(&identity.audience));
+    all.put("scopes", || strings(&identity.scopes));
+    all.put("algorithm", || string(identity.algorithm));
+    all.put("amr", || strings(&identity.amr));
+    all.put("bindings", || Value::new_set(bindings()));
+    all.put("expires_in", || Value::new_long(identity.expires_at.0.saturating_sub(now.0)));
+    all.some("acr", identity.acr.as_deref(), string);
+    all.some("age", identity.issued_at, since);
+    all.some("auth_age", identity.auth_time, since);
+    all.pairs
 }
 
 /// The attributes of `context.certificate`. It is valid now, so neither time is ever negative.
-fn certificate(identity: &CertificateIdentity, now: UnixTime) -> Vec<(String, Value)> {
-    let mut pairs = vec![
-        pair("anchor", string(&identity.anchor)),
-        pair("subject", string(&identity.subject)),
-        pair("issuer", string(&identity.issuer)),
-        pair("serial", string(&identity.serial)),
-        pair("dns_names", strings(&identity.dns_names)),
-        pair("emails", strings(&identity.emails)),
-        pair("uris", strings(&identity.uris)),
-        pair("ip_addresses", strings(&identity.ip_addresses)),
-        pair("fingerprint", string(&identity.fingerprint.to_string())),
-        pair("spki_fingerprint", string(&identity.spki_fingerprint.to_string())),
-        pair("age", Value::new_long(now.0.saturating_sub(identity.not_before.0))),
-        pair("expires_in", Value::new_long(identity.not_after.0.saturating_sub(now.0))),
-    ];
-    pairs.extend(identity.spiffe_id.as_deref().map(|id| pair("spiffe_id", string(id))));
-    pairs
+fn certificate(identity: &CertificateIdentity, now: UnixTime, needs: Needs) -> Vec<(String, Value)> {
+    let mut all = Attributes::of(needs);
+    all.put("anchor", || string(&identity.anchor));
+    all.put("subject", || string(&identity.subject));
+    all.put("issuer", || string(&identity.issuer));
+    all.put("serial", || string(&identity.serial));
+    all.put("dns_names", || strings(&identity.dns_names));
+    all.put("emails", || strings(&identity.emails));
+    all.put("uris", || strings(&identity.uris));
+    all.put("ip_addresses", || strings(&identity.ip_addresses));
+    all.put("fingerprint", || string(&identity.fingerprint.to_string()));
+    all.put("spki_fingerprint", || string(&identity.spki_fingerprint.to_string()));
+    all.put("age", || Value::new_long(now.0.saturating_sub(identity.not_before.0)));
+    all.put("expires_in", || Value::new_long(identity.not_after.0.saturating_sub(now.0)));
+    all.some("spiffe_id", identity.spiffe_id.as_deref(), string);
+    all.pairs
 }
 
-/// The attributes of the principal: what the credential that names it says, and nothing of one that only came with it.
-pub(super) fn principal(identity: &Identity) -> Vec<(String, Value)> {
+/// The attributes of the principal that are looked at: what the credential that names it says, and nothing of one that only came
+/// with it.
+pub(super) fn principal(identity: &Identity, needs: Needs) -> Vec<(String, Value)> {
+    let mut all = Attributes::of(needs);
     match identity {
-        Identity::Anonymous => vec![],
+        Identity::Anonymous => {}
         Identity::Token { token, certificate: _ } => {
-            let mut pairs = vec![
-                pair("issuer", string(&token.issuer)),
-                pair("subject", string(&token.subject)),
-                pair("scopes", strings(&token.scopes)),
-            ];
-            pairs.extend(token.email.as_deref().map(|email| pair("email", string(email))));
-            pairs.extend(token.client_id.as_deref().map(|id| pair("client_id", string(id))));
-            pairs
+            all.put("issuer", || string(&token.issuer));
+            all.put("subject", || string(&token.subject));
+            all.put("scopes", || strings(&token.scopes));
+            all.some("email", token.email.as_deref(), string);
+            all.some("client_id", token.client_id.as_deref(), string);
         }
         Identity::SignedUrl { link, certificate: _ } => {
-            let time = |time: UnixTime| Moment::of(time).map(|moment| Value::new_datetime(&moment.text));
-            let mut pairs = vec![
-                pair("issuer", string(&link.issuer)),
-                pair("subject", string(&link.subject)),
-                pair("key_id", string(&link.key_id)),
-                pair("prefix", Value::new_bool(link.prefix)),
-                pair("bound_to_address", Value::new_bool(link.address_bound)),
-                pair("policy_digest", string(&link.policy_digest.to_string())),
-                pair("carrier", string(link.carrier.as_str())),
-            ];
+            let datetime = |moment: Moment| Value::new_datetime(&moment.to_string());
+            all.put("issuer", || string(&link.issuer));
+            all.put("subject", || string(&link.subject));
+            all.put("key_id", || string(&link.key_id));
+            all.put("prefix", || Value::new_bool(link.prefix));
+            all.put("bound_to_address", || Value::new_bool(link.address_bound));
+            all.put("policy_digest", || string(&link.policy_digest.to_string()));
+            all.put("carrier", || string(link.carrier.as_str()));
             // A link with a time that Cedar cannot write lasts too long and was refused.
-            pairs.extend(time(link.issued_at).map(|time| pair("issued", time)));
-            pairs.extend(time(link.expires_at).map(|time| pair("expires", time)));
-            pairs
+            all.some("issued", Moment::of(link.issued_at), datetime);
+            all.some("expires", Moment::of(link.expires_at), datetime);
         }
-        Identity::Certificate { certificate, token: _ } => vec![
-            pair("issuer", string(&certificate.issuer)),
-            pair("subject", string(&certificate.subject)),
+        Identity::Certificate { certificate, token: _ } => {
+            all.put("issuer", || string(&certificate.issuer));
+            all.put("subject", || string(&certificate.subject));
             // Scopes are what a token was issued for; they never make the holder of a certificate more than it is.
-            pair("scopes", strings(&[])),
-        ],
+            all.put("scopes", || strings(&[]));
+        }
     }
+    all.pairs
 }
 
 /// Ids of the groups and roles of the principal: those of the credential that names it.
@@ -251,10 +359,14 @@ fn address(client: IpAddr) -> String {
 }
 
 /// A point in time as Cedar reads it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Moment {
-    text: String,
+    year: i64,
+    month: i64,
+    day: i64,
     hour: i64,
+    minute: i64,
+    second: i64,
     /// 1 is Monday.
     weekday: i64,
 }
@@ -279,7 +391,14 @@ impl Moment {
         let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
         // 1970-01-01 was a Thursday.
         let weekday = (days + 3) % 7 + 1;
-        Some(Self { text: format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"), hour, weekday })
+        Some(Self { year, month, day, hour, minute, second, weekday })
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { year, month, day, hour, minute, second, weekday: _ } = self;
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
     }
 }
 
@@ -370,7 +489,7 @@ mod tests {
     use super::*;
 
     fn moment(seconds: i64) -> Option<(String, i64, i64)> {
-        Moment::of(UnixTime(seconds)).map(|m| (m.text, m.hour, m.weekday))
+        Moment::of(UnixTime(seconds)).map(|m| (m.to_string(), m.hour, m.weekday))
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The entities of one request: the caller, the resource, the tree of paths, and what they lead to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cedar_policy::{Entities, Entity, EntityUid, RestrictedExpression};
 
@@ -13,6 +13,33 @@ pub(super) struct Made {
     pub(super) uid: EntityUid,
     pub(super) attrs: Vec<(String, RestrictedExpression)>,
     pub(super) parents: Vec<EntityUid>,
+}
+
+/// Everything an entity is in, by what a request tells and what `entities.json` says.
+pub(super) fn ancestors(statics: &Statics, made: &[Made], uid: &EntityUid) -> BTreeSet<EntityUid> {
+    let mut found = BTreeSet::new();
+    let mut waiting = vec![uid.clone()];
+    while let Some(uid) = waiting.pop() {
+        let told = made.iter().filter(|one| one.uid == uid).flat_map(|one| &one.parents);
+        let known = statics.get(&uid).into_iter().flat_map(|known| &known.parents);
+        for parent in told.chain(known) {
+            if found.insert(parent.clone()) {
+                waiting.push(parent.clone());
+            }
+        }
+    }
+    found
+}
+
+/// Leaves out what a resource is in, where nothing is known of it but that: the resource itself says so as well.
+///
+/// Not where it is asked what anything else than the principal, the action and the resource is in.
+pub(super) fn flatten(statics: &Statics, made: &mut Vec<Made>, principal: &EntityUid, resource: &EntityUid) {
+    let above: BTreeSet<EntityUid> = made.iter().filter(|one| one.uid != *principal).flat_map(|one| one.parents.iter().cloned()).collect();
+    made.retain(|one| one.uid == *principal || one.uid == *resource || statics.get(&one.uid).is_some());
+    if let Some(one) = made.iter_mut().find(|one| one.uid == *resource) {
+        one.parents = above.into_iter().collect();
+    }
 }
 
 /// Puts together what a request tells, what `entities.json` says about the same entities, and every static entity that
@@ -28,6 +55,7 @@ pub(super) fn assemble(
 ) -> Result<Entities, String> {
     let mut entities = BTreeMap::new();
     let mut waiting: Vec<EntityUid> = roots.into_iter().collect();
+    let named = waiting.len();
     for Made { uid, attrs, parents } in made {
         waiting.extend(parents.iter().cloned());
         let entity = match statics.get(&uid) {
@@ -45,7 +73,8 @@ pub(super) fn assemble(
             return Err("two entities of the request have the same name".to_owned());
         }
     }
-    let most = entities.len().saturating_add(limits::REACHED_ENTITIES);
+    // What policies name themselves is no caller's doing, and does not count.
+    let most = entities.len().saturating_add(named).saturating_add(limits::REACHED_ENTITIES);
     while let Some(uid) = waiting.pop() {
         if entities.contains_key(&uid) {
             continue;

@@ -6,7 +6,8 @@
 use cedar_policy::{Decision, Effect, Entities, EntityUid, Policy, PolicySet, Request};
 use serde_json::{Value, json};
 
-use super::store::Question;
+use super::index::{Answered, Scan};
+use super::store::{Prepared, Question};
 use super::{PolicyStore, Purpose, Verdict};
 use crate::decision::UnixTime;
 use crate::identity::Identity;
@@ -104,10 +105,11 @@ impl PolicyStore {
     }
 
     pub(super) fn explain_question(&self, question: Question<'_>, identity: &Identity, purpose: Purpose, now: UnixTime) -> Explanation {
-        let verdict = self.ask(question, identity, purpose, now);
-        let prepared = self.prepare(&self.name(question, identity, purpose), question, identity, purpose, now);
+        let verdict = self.ask(question, identity, purpose, now, Scan::Index);
+        // Every policy is explained, also those that cannot match.
+        let prepared = self.prepare(&self.name(question, identity, purpose), question, identity, purpose, now, Scan::Everything);
         let (mut policies, mut context, mut known) = (Vec::new(), Value::Null, Vec::new());
-        if let Ok(Some((request, entities))) = prepared {
+        if let Ok(Some(Prepared { request, entities, .. })) = prepared {
             (context, known) = shown(&request, &entities);
             policies = self.explained(Some((&request, &entities)));
         }
@@ -133,14 +135,14 @@ impl PolicyStore {
             step_up: None,
             unclear: false,
         };
-        self.read(&self.authorizer.is_authorized(request, &self.set, entities), &mut verdict);
+        self.read(&Answered::by(&self.authorizer, &self.index.all(), request, entities), &mut verdict);
         let (context, known) = shown(request, entities);
         Explanation { verdict, context, entities: known, policies: self.explained(Some((request, entities))) }
     }
 
     fn explained(&self, asked: Option<(&Request, &Entities)>) -> Vec<Explained> {
         let asking = Asking { store: self, asked };
-        let mut policies: Vec<Explained> = self.set.policies().map(|policy| asking.explain(policy)).collect();
+        let mut policies: Vec<Explained> = self.index.policies().map(|policy| asking.explain(policy)).collect();
         policies.sort_by(|a, b| a.id.cmp(&b.id));
         policies
     }

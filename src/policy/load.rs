@@ -1,9 +1,11 @@
 //! `policies/` to a [`PolicyStore`]: all problems at once.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use cedar_policy::{ActionConstraint, Effect, EntityUid, PolicySet, PolicySetError};
+use cedar_policy::{ActionConstraint, Effect, EntityUid, Policy, PolicySetError};
 
+use super::index::{Index, Scan};
 use super::store::{Question, SigningPolicies};
 use super::{PolicyStore, Purpose, context, diagnose, lints, names, policies, routes_file, schema, shadow, statics};
 use crate::bundle::{Bundle, Problem, Report, nearest};
@@ -31,30 +33,22 @@ fn parts(bundle: &Bundle, report: &mut Report) -> Option<PolicyStore> {
     let routes = routes_file::load(bundle, &loaded, report);
     lints::check(&policies, &routes, &loaded.actions, &loaded.names, report);
     let schema::Loaded { schema, names, types: _, actions } = loaded;
-    let others = policies.set.policies().filter(|policy| !policies.step_ups.contains_key(policy.id().to_string().as_str()));
-    let signing = match signing(&policies, &actions) {
-        Ok(signing) => signing,
+    let step_up = |id: &str| policies.step_ups.contains_key(id);
+    let index = Index::new(&policies.set, |_| true, &actions, &statics, step_up);
+    let (index, signing) = match index.and_then(|index| Ok((index, signing(&policies, &actions, &statics)?))) {
+        Ok(both) => both,
         Err(error) => {
             diagnose::cedar("policies", "policy.id", &*error, report);
-            return None;
-        }
-    };
-    let others = match PolicySet::from_policies(others.cloned()) {
-        Ok(others) => others,
-        Err(error) => {
-            diagnose::cedar("policies", "policy.id", &error, report);
             return None;
         }
     };
     Some(PolicyStore {
         authorizer: cedar_policy::Authorizer::new(),
         schema,
-        others,
+        index,
         signing,
-        set: policies.set,
         step_ups: policies.step_ups,
         policies: policies.refs,
-        named: policies.literals.into_iter().filter(|uid| statics.get(uid).is_some()).collect(),
         names,
         actions,
         statics,
@@ -63,8 +57,14 @@ fn parts(bundle: &Bundle, report: &mut Report) -> Option<PolicyStore> {
 }
 
 /// What policies say about `sign` in their scopes.
-fn signing(policies: &policies::Policies, actions: &BTreeMap<String, schema::Action>) -> Result<SigningPolicies, Box<PolicySetError>> {
-    let Some(sign) = actions.get(names::SIGN) else { return Ok(SigningPolicies { permitted: false, forbids: PolicySet::new() }) };
+fn signing(
+    policies: &policies::Policies,
+    actions: &BTreeMap<String, schema::Action>,
+    statics: &statics::Statics,
+) -> Result<SigningPolicies, Box<PolicySetError>> {
+    let Some(sign) = actions.get(names::SIGN) else {
+        return Ok(SigningPolicies { permitted: false, forbids: Index::new(&policies.set, |_| false, actions, statics, |_| false)? });
+    };
     // Of `in [..]` also a group that holds it.
     let names = |named: &[EntityUid]| named.iter().any(|uid| *uid == sign.uid || sign.groups.contains(uid.id().unescaped()));
     let named = |constraint: &ActionConstraint| match constraint {
@@ -76,8 +76,8 @@ fn signing(policies: &policies::Policies, actions: &BTreeMap<String, schema::Act
         let constraint = policy.action_constraint();
         policy.effect() == Effect::Permit && (matches!(constraint, ActionConstraint::Any) || named(&constraint))
     });
-    let forbids = policies.set.policies().filter(|policy| policy.effect() == Effect::Forbid && named(&policy.action_constraint()));
-    Ok(SigningPolicies { permitted, forbids: PolicySet::from_policies(forbids.cloned()).map_err(Box::new)? })
+    let forbids = |policy: &Policy| policy.effect() == Effect::Forbid && named(&policy.action_constraint());
+    Ok(SigningPolicies { permitted, forbids: Index::new(&policies.set, forbids, actions, statics, |_| false)? })
 }
 
 fn unknown_files(bundle: &Bundle, report: &mut Report) {
@@ -101,7 +101,7 @@ fn warm_up(store: &PolicyStore) {
     let certificate = || Some(Box::new(context::sample_certificate(true)));
     let identities = [
         Identity::Anonymous,
-        Identity::Token { token: Box::new(token(PrincipalKind::User)), certificate: certificate() },
+        Identity::Token { token: Arc::new(token(PrincipalKind::User)), certificate: certificate() },
         Identity::from(token(PrincipalKind::Workload)),
         Identity::from(context::sample_certificate(true)),
         Identity::SignedUrl { link: Box::new(context::sample_link()), certificate: None },
@@ -118,8 +118,9 @@ fn warm_up(store: &PolicyStore) {
                 client: Some(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)),
                 headers: &[],
             };
-            let _forgotten = store.ask(question, identity, Purpose::Request, context::SAMPLE_TIME);
-            let _forgotten = store.ask(question, identity, Purpose::Sign(context::SAMPLE_SIGNING), context::SAMPLE_TIME);
+            // Everything is asked, so that nothing is left to be made by the first request that needs it.
+            let _forgotten = store.ask(question, identity, Purpose::Request, context::SAMPLE_TIME, Scan::Everything);
+            let _forgotten = store.ask(question, identity, Purpose::Sign(context::SAMPLE_SIGNING), context::SAMPLE_TIME, Scan::Everything);
         }
     }
 }

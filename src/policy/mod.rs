@@ -8,6 +8,7 @@ mod context;
 mod diagnose;
 mod entities;
 mod explain;
+mod index;
 mod json;
 mod lints;
 mod load;
@@ -26,6 +27,7 @@ pub use advice::{About, Advice, LINTS};
 #[cfg(feature = "cli")]
 pub(crate) use diagnose::syntax;
 pub use explain::{Clause, Explained, Explanation, Met};
+pub use index::Scan;
 pub use reads::Reads;
 #[cfg(feature = "cli")]
 pub(crate) use routes::route_problem;

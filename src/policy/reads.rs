@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cedar_policy::PolicySet;
+use cedar_policy::Policy;
 use serde_json::Value;
 
 /// Parts of the context that are records themselves.
@@ -14,12 +14,14 @@ pub struct Reads {
     names: BTreeSet<String>,
     /// Whether a record is taken as a whole somewhere, with all it holds.
     everything: bool,
+    /// Whether it is asked what something else is in than the principal, the action and the resource.
+    far: bool,
 }
 
 impl Reads {
-    pub(super) fn of(set: &PolicySet) -> Self {
-        let mut reads = Self { names: BTreeSet::new(), everything: false };
-        for policy in set.policies() {
+    pub(super) fn of<'p>(policies: impl IntoIterator<Item = &'p Policy>) -> Self {
+        let mut reads = Self { names: BTreeSet::new(), everything: false, far: false };
+        for policy in policies {
             match policy.to_json() {
                 Ok(policy) => {
                     for condition in policy.get("conditions").and_then(Value::as_array).into_iter().flatten() {
@@ -27,7 +29,7 @@ impl Reads {
                     }
                 }
                 // Then nothing is known about it.
-                Err(_) => reads.everything = true,
+                Err(_) => (reads.everything, reads.far) = (true, true),
             }
         }
         reads
@@ -36,6 +38,11 @@ impl Reads {
     /// Whether an attribute of this name is looked at.
     pub fn attribute(&self, name: &str) -> bool {
         self.everything || self.names.contains(name)
+    }
+
+    /// Whether it matters what anything else is in than the principal, the action and the resource of a request.
+    pub(super) fn far(&self) -> bool {
+        self.far
     }
 
     /// Looks through an expression; `taken` is whether one attribute of it is what matters.
@@ -63,6 +70,12 @@ impl Reads {
                 "Var" => self.everything |= !taken && operand.as_str() == Some("context"),
                 // Text, and what is written out.
                 "Value" => {}
+                "in" | "is" => {
+                    let within = operator == "in" || operand.get("in").is_some();
+                    let of = operand.get("left").and_then(|left| left.get("Var")).and_then(Value::as_str);
+                    self.far |= within && !of.is_some_and(|of| ["principal", "action", "resource"].contains(&of));
+                    self.look_into(operand);
+                }
                 _ => self.look_into(operand),
             }
         }
@@ -94,10 +107,12 @@ const OPERANDS: [&str; 8] = ["left", "right", "arg", "if", "then", "else", "patt
 mod tests {
     use std::str::FromStr;
 
+    use cedar_policy::PolicySet;
+
     use super::*;
 
     fn reads(conditions: &str) -> Reads {
-        Reads::of(&PolicySet::from_str(&format!("permit(principal, action, resource) {conditions};")).unwrap())
+        Reads::of(PolicySet::from_str(&format!("permit(principal, action, resource) {conditions};")).unwrap().policies())
     }
 
     #[test]
@@ -113,6 +128,25 @@ mod tests {
             assert!(!found.attribute(name), "{name}: {found:?}");
         }
         assert!(!reads("").attribute("query") && !reads("when { true }").attribute("query"));
+    }
+
+    #[test]
+    fn what_something_else_is_in_is_noticed() {
+        for conditions in [
+            "",
+            "when { principal in resource && resource in principal.teams && action in Action::\"read\" }",
+            "when { resource is Doc in Folder::\"a\" || resource is Doc || context.x is Doc }",
+        ] {
+            assert!(!reads(conditions).far(), "{conditions}");
+        }
+        for conditions in [
+            "when { resource.owner in Team::\"a\" }",
+            "unless { true && (if User::\"a\" in Team::\"a\" then true else false) }",
+            "when { context.x is Doc in Folder::\"a\" }",
+            "when { [resource.a].contains(principal) && (if true then principal else principal) in Team::\"a\" }",
+        ] {
+            assert!(reads(conditions).far(), "{conditions}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cedar_policy::{Entities, Entity, EntityTypeName, EntityUid, Schema, SchemaFragment};
 use serde_json::{Map, Value};
 
-use super::context::{self, Input, SAMPLE_TIME, sample_certificate, sample_token};
+use super::context::{self, Input, Needs, SAMPLE_TIME, sample_certificate, sample_token};
 use super::diagnose::{self, find};
 use super::names::{self, Names};
 use crate::bundle::{Bundle, Problem, Report, nearest};
@@ -37,7 +37,7 @@ pub(super) struct Action {
     pub(super) uid: EntityUid,
     /// Names of the groups it is in, directly or not.
     pub(super) groups: BTreeSet<String>,
-    /// Itself and its groups, for the entities of a request.
+    /// Itself first, with everything it is in, and its groups: for the entities of a request.
     pub(super) entities: Vec<Entity>,
     pub(super) principals: BTreeSet<EntityTypeName>,
     pub(super) resources: BTreeSet<EntityTypeName>,
@@ -255,8 +255,8 @@ impl Checker<'_> {
         ];
         let accepts = |(token, certificate): &(Option<TokenIdentity>, Option<CertificateIdentity>)| {
             let input = sample(token.as_ref(), certificate.as_ref());
-            let accepted =
-                |input: &Input<'_>| context::build(input).is_ok_and(|context| context.validate(&self.loaded.schema, uid).is_ok());
+            let build = |input: &Input<'_>| context::build(input, Needs::EVERYTHING);
+            let accepted = |input: &Input<'_>| build(input).is_ok_and(|context| context.validate(&self.loaded.schema, uid).is_ok());
             accepted(&input) && accepted(&Input { signing: Some(context::SAMPLE_SIGNING), ..input.clone() })
         };
         (!samples.iter().all(accepts)).then(|| name.to_owned())
@@ -284,7 +284,7 @@ impl Checker<'_> {
                 } else {
                     vec![names::uid(&names.group, "sample"), names::uid(&names.role, "sample")]
                 };
-                match Entity::new_with_tags(names.principal(&identity), context::principal(&identity), parents, []) {
+                match Entity::new_with_tags(names.principal(&identity), context::principal(&identity, Needs::EVERYTHING), parents, []) {
                     Ok(entity) => samples.push((name, entity)),
                     Err(error) => self.report.add(Problem::new(FILE, "schema.principal", error.to_string())),
                 }

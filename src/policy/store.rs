@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use cedar_policy::{AuthorizationError, Authorizer, Decision, Entities, EntityUid, PolicySet, Request, Response, Schema};
+use cedar_policy::{Authorizer, Entities, EntityUid, Request, Schema};
 
-use super::context::{self, Input};
+use super::context::{self, Input, Needs};
 use super::entities::{self, Made};
+use super::index::{Answered, Bucket, Index, Scan, Scope};
 use super::names::{self, Names};
 use super::routes::{Route, Routes};
 use super::schema::Action;
@@ -26,9 +27,8 @@ use crate::request::{Facts, Method};
 pub struct PolicyStore {
     pub(super) authorizer: Authorizer,
     pub(super) schema: Schema,
-    pub(super) set: PolicySet,
-    /// The set without the policies of `step_ups`: whether a login would help.
-    pub(super) others: PolicySet,
+    /// All policies.
+    pub(super) index: Index,
     /// What lifts those `forbid` policies that say it.
     pub(super) step_ups: BTreeMap<String, StepUp>,
     /// The `forbid` policies that name `sign`, and whether any `permit` can apply to it: links live as long as signing does.
@@ -37,8 +37,6 @@ pub struct PolicyStore {
     pub(super) names: Names,
     pub(super) actions: BTreeMap<String, Action>,
     pub(super) statics: Statics,
-    /// Static entities that policies name themselves.
-    pub(super) named: Vec<EntityUid>,
     pub(super) routes: Routes,
 }
 
@@ -48,7 +46,7 @@ pub(super) struct SigningPolicies {
     /// Whether the action of any `permit` can be `sign`.
     pub(super) permitted: bool,
     /// Every `forbid` that names `sign` in its scope.
-    pub(super) forbids: PolicySet,
+    pub(super) forbids: Index,
 }
 
 /// What the store reads of [`Facts`].
@@ -122,7 +120,7 @@ impl PolicyStore {
 
     /// What the policies look at.
     pub fn reads(&self) -> Reads {
-        Reads::of(&self.set)
+        Reads::of(self.index.policies())
     }
 
     /// The schema.
@@ -132,10 +130,15 @@ impl PolicyStore {
 
     /// Asks Cedar. Never panics; what cannot be asked becomes an error of the verdict.
     pub fn authorize(&self, facts: &Facts, identity: &Identity, purpose: Purpose, now: UnixTime) -> Verdict {
-        self.ask(Question::from(facts), identity, purpose, now)
+        self.authorize_by(Scan::Index, facts, identity, purpose, now)
     }
 
-    pub(super) fn ask(&self, question: Question<'_>, identity: &Identity, purpose: Purpose, now: UnixTime) -> Verdict {
+    /// The same, putting to Cedar what `scan` says.
+    pub fn authorize_by(&self, scan: Scan, facts: &Facts, identity: &Identity, purpose: Purpose, now: UnixTime) -> Verdict {
+        self.ask(Question::from(facts), identity, purpose, now, scan)
+    }
+
+    pub(super) fn ask(&self, question: Question<'_>, identity: &Identity, purpose: Purpose, now: UnixTime, scan: Scan) -> Verdict {
         let named = self.name(question, identity, purpose);
         let asked = &named.asked;
         let mut verdict = Verdict {
@@ -149,9 +152,9 @@ impl PolicyStore {
             step_up: None,
             unclear: false,
         };
-        match self.evaluate(&named, question, identity, purpose, now) {
-            Ok(Some((response, step_up))) => {
-                self.read(&response, &mut verdict);
+        match self.evaluate(&named, question, identity, purpose, now, scan) {
+            Ok(Some((answered, step_up))) => {
+                self.read(&answered, &mut verdict);
                 verdict.step_up = step_up;
             }
             Ok(None) => {}
@@ -201,17 +204,19 @@ impl PolicyStore {
         identity: &Identity,
         purpose: Purpose,
         now: UnixTime,
-    ) -> Result<Option<(Response, Option<StepUp>)>, Unasked> {
-        let Some((request, entities)) = self.prepare(named, question, identity, purpose, now)? else { return Ok(None) };
-        if let Some(withdrawn) = self.withdrawn(identity, &named.asked, &request, &entities)? {
-            return Ok(withdrawn.map(|response| (response, None)));
+        scan: Scan,
+    ) -> Result<Option<(Answered, Option<StepUp>)>, Unasked> {
+        let Some(prepared) = self.prepare(named, question, identity, purpose, now, scan)? else { return Ok(None) };
+        let Prepared { request, entities, buckets, withdrawing: _ } = &prepared;
+        if let Some(withdrawn) = self.withdrawn(identity, &named.asked, &prepared)? {
+            return Ok(withdrawn.map(|answered| (answered, None)));
         }
-        let response = self.authorizer.is_authorized(&request, &self.set, &entities);
-        let step_up = self.step_up(&response, identity, now, || {
-            let rest = self.authorizer.is_authorized(&request, &self.others, &entities);
-            rest.decision() == Decision::Allow && rest.diagnostics().errors().next().is_none()
-        });
-        Ok(Some((response, step_up)))
+        // Those that a stronger login lifts have buckets of their own: whether it would help is known without asking again.
+        let (liftable, others): (Vec<&Bucket>, Vec<&Bucket>) = buckets.iter().partition(|bucket| bucket.step_up);
+        let rest = Answered::by(&self.authorizer, &others, request, entities);
+        let all = rest.clone().with(Answered::by(&self.authorizer, &liftable, request, entities));
+        let step_up = self.step_up(&all, identity, now, rest.allow() && rest.errors.is_empty());
+        Ok(Some((all, step_up)))
     }
 
     /// What Cedar is asked, or none when the schema rules the question out.
@@ -222,7 +227,8 @@ impl PolicyStore {
         identity: &Identity,
         purpose: Purpose,
         now: UnixTime,
-    ) -> Result<Option<(Request, Entities)>, Unasked> {
+        scan: Scan,
+    ) -> Result<Option<Prepared<'_>>, Unasked> {
         let Named { route: _, name, paths, typed, asked } = named;
         let paths = paths.as_ref().map_err(Clone::clone)?;
         let action = match self.actions.get(*name) {
@@ -236,7 +242,7 @@ impl PolicyStore {
         if !action.applies(&asked.principal, &asked.resource) {
             return Ok(None);
         }
-        let mut made = vec![self.principal(asked.principal.clone(), identity)];
+        let mut made = vec![Made { uid: asked.principal.clone(), attrs: vec![], parents: self.memberships(identity) }];
         let mut parent: Option<EntityUid> = None;
         for path in paths {
             let uid = names::uid(&self.names.path, path);
@@ -245,26 +251,58 @@ impl PolicyStore {
         if *typed {
             made.push(Made { uid: asked.resource.clone(), attrs: vec![], parents: parent.into_iter().collect() });
         }
-        let context = context::build(&Input {
-            method: question.method.as_str(),
-            host: question.host,
-            path: paths.last().map_or("/", String::as_str),
-            query: question.parameters,
-            headers: self.headers(question.headers)?,
-            client: question.client,
-            https: question.https,
-            now,
-            token: identity.token(),
-            certificate: identity.certificate(),
-            signing: match purpose {
-                Purpose::Sign(signing) => Some(signing),
-                Purpose::Request | Purpose::Revoke => None,
+        let (buckets, withdrawing) = self.concerned(asked, &made, identity, scan);
+        let concerned = || buckets.iter().chain(&withdrawing);
+        let needs = match scan {
+            Scan::Index => concerned().fold(Needs::default(), |all, bucket| all.or(bucket.needs)),
+            Scan::Everything => Needs::EVERYTHING,
+        };
+        let context = context::build(
+            &Input {
+                method: question.method.as_str(),
+                host: question.host,
+                path: paths.last().map_or("/", String::as_str),
+                query: question.parameters,
+                headers: self.headers(question.headers)?,
+                client: question.client,
+                https: question.https,
+                now,
+                token: identity.token(),
+                certificate: identity.certificate(),
+                signing: match purpose {
+                    Purpose::Sign(signing) => Some(signing),
+                    Purpose::Request | Purpose::Revoke => None,
+                },
             },
-        })?;
-        let entities = entities::assemble(&self.statics, made, self.named.iter().cloned(), action.entities.iter().cloned())?;
+            needs,
+        )?;
+        if let Some(principal) = made.first_mut() {
+            principal.attrs = context::principal(identity, needs);
+        }
+        let mut actions = action.entities.iter();
+        if scan == Scan::Index && !concerned().any(|bucket| bucket.far) {
+            entities::flatten(&self.statics, &mut made, &asked.principal, &asked.resource);
+            actions = action.entities.get(..1).unwrap_or_default().iter();
+        }
+        let named = concerned().flat_map(|bucket| bucket.named.iter().cloned());
+        let entities = entities::assemble(&self.statics, made, named, actions.cloned())?;
         let request = Request::new(asked.principal.clone(), asked.action.clone(), asked.resource.clone(), context, None)
             .map_err(|error| format!("the request cannot be built: {error}"))?;
-        Ok(Some((request, entities)))
+        Ok(Some(Prepared { request, entities, buckets, withdrawing }))
+    }
+
+    /// The policies that can have anything to say: about what is asked, and of a link about signing such links.
+    fn concerned(&self, asked: &Asked, made: &[Made], identity: &Identity, scan: Scan) -> (Vec<&Bucket>, Vec<&Bucket>) {
+        let sign = self.actions.get(names::SIGN).filter(|_| identity.link().is_some());
+        if scan == Scan::Everything {
+            return (self.index.all(), sign.map(|_| self.signing.forbids.all()).unwrap_or_default());
+        }
+        let above = |uid| entities::ancestors(&self.statics, made, uid);
+        let (principal_in, resource_in) = (above(&asked.principal), above(&asked.resource));
+        let (principal, resource) = (&asked.principal, &asked.resource);
+        let scope = Scope { principal, principal_in: &principal_in, action: &asked.action, resource, resource_in: &resource_in };
+        let withdrawing = sign.map(|sign| self.signing.forbids.matching(Scope { action: &sign.uid, ..scope }));
+        (self.index.matching(scope), withdrawing.unwrap_or_default())
     }
 
     /// Of a request with a signed URL: whether signing such URLs was withdrawn since. `Some(None)`: nothing permits it any more;
@@ -273,13 +311,8 @@ impl PolicyStore {
     /// SECURITY: who withdraws `sign` means the links that are out too. Whoever had one made is not here to be asked about, so only
     /// what does not depend on them can be held against a link: that no `permit` can apply to `sign` on this kind of resource, and
     /// every `forbid` that names `sign` and applies to the link itself.
-    fn withdrawn(
-        &self,
-        identity: &Identity,
-        asked: &Asked,
-        request: &Request,
-        entities: &Entities,
-    ) -> Result<Option<Option<Response>>, String> {
+    fn withdrawn(&self, identity: &Identity, asked: &Asked, prepared: &Prepared<'_>) -> Result<Option<Option<Answered>>, String> {
+        let Prepared { request, entities, buckets: _, withdrawing } = prepared;
         if identity.link().is_none() {
             return Ok(None);
         }
@@ -289,7 +322,7 @@ impl PolicyStore {
         if !self.signing.permitted {
             return Ok(Some(None));
         }
-        if self.signing.forbids.is_empty() || !sign.principals.contains(asked.principal.type_name()) {
+        if withdrawing.is_empty() || !sign.principals.contains(asked.principal.type_name()) {
             return Ok(None);
         }
         let context = request.context().cloned().ok_or("the context is not known")?;
@@ -298,10 +331,9 @@ impl PolicyStore {
         let entities =
             entities.clone().add_entities(sign.entities.iter().filter(|entity| entities.get(&entity.uid()).is_none()).cloned(), None);
         let entities = entities.map_err(|error| format!("the entities cannot be built: {error}"))?;
-        let response = self.authorizer.is_authorized(&request, &self.signing.forbids, &entities);
-        let diagnostics = response.diagnostics();
-        let against = diagnostics.reason().next().is_some() || diagnostics.errors().next().is_some();
-        Ok(against.then_some(Some(response)))
+        let answered = Answered::by(&self.authorizer, withdrawing, &request, &entities);
+        let against = !answered.determining().is_empty() || !answered.errors.is_empty();
+        Ok(against.then_some(Some(answered)))
     }
 
     /// The longest a URL of this path may last by its route, in seconds.
@@ -312,23 +344,23 @@ impl PolicyStore {
     /// The login that a denied caller is asked for, when nothing else stands against the request: each `forbid` that applied
     /// says what lifts it, the token does not have that yet, and `rest`, all other policies, would have allowed it. Who may
     /// not do it anyway is not sent to log in for nothing, and learns nothing.
-    fn step_up(&self, response: &Response, identity: &Identity, now: UnixTime, rest: impl FnOnce() -> bool) -> Option<StepUp> {
+    fn step_up(&self, answered: &Answered, identity: &Identity, now: UnixTime, rest: bool) -> Option<StepUp> {
         // Only a token tells of a login, and only its holder can get another one.
-        let token = identity.token().filter(|_| response.decision() == Decision::Deny)?;
-        if response.diagnostics().errors().next().is_some() {
+        let token = identity.token().filter(|_| !answered.allow())?;
+        if !answered.errors.is_empty() {
             return None;
         }
-        let ids: BTreeSet<&str> = response.diagnostics().reason().map(AsRef::as_ref).collect();
-        let asked: Vec<&StepUp> = ids.into_iter().map(|id| self.step_ups.get(id)).collect::<Option<_>>()?;
-        let helps = !asked.is_empty() && asked.iter().all(|one| !one.met_by(token, now)) && rest();
+        let asked: Vec<&StepUp> = answered.determining().iter().map(|id| self.step_ups.get(id)).collect::<Option<_>>()?;
+        let helps = !asked.is_empty() && asked.iter().all(|one| !one.met_by(token, now)) && rest;
         helps.then(|| StepUp::all(&asked))
     }
 
-    fn principal(&self, uid: EntityUid, identity: &Identity) -> Made {
+    /// The groups and roles the principal is in.
+    fn memberships(&self, identity: &Identity) -> Vec<EntityUid> {
         let (groups, roles) = context::memberships(identity);
         let groups = groups.iter().map(|id| names::uid(&self.names.group, id));
         let roles = roles.iter().map(|id| names::uid(&self.names.role, id));
-        Made { uid, attrs: context::principal(identity), parents: groups.chain(roles).collect() }
+        groups.chain(roles).collect()
     }
 
     /// The headers policies may read.
@@ -355,18 +387,11 @@ impl PolicyStore {
         Ok(found)
     }
 
-    pub(super) fn read(&self, response: &Response, verdict: &mut Verdict) {
-        verdict.allow = response.decision() == Decision::Allow;
-        let diagnostics = response.diagnostics();
-        verdict.determining = diagnostics.reason().map(|id| self.policy(id.as_ref())).collect();
+    pub(super) fn read(&self, answered: &Answered, verdict: &mut Verdict) {
+        verdict.allow = answered.allow();
+        verdict.determining = answered.determining().iter().map(|id| self.policy(id)).collect();
         verdict.determining.sort();
-        verdict.errors = diagnostics
-            .errors()
-            .map(|error| match error {
-                AuthorizationError::PolicyEvaluationError(error) => format!("{}: {}", error.policy_id(), error.inner()),
-            })
-            .collect();
-        verdict.errors.sort();
+        verdict.errors = answered.errors.iter().cloned().collect();
     }
 
     fn policy(&self, id: &str) -> PolicyRef {
@@ -401,6 +426,16 @@ pub(super) struct Asked {
     principal: EntityUid,
     action: EntityUid,
     resource: EntityUid,
+}
+
+/// A question as it is put to Cedar.
+pub(super) struct Prepared<'s> {
+    pub(super) request: Request,
+    pub(super) entities: Entities,
+    /// The policies it is put to.
+    buckets: Vec<&'s Bucket>,
+    /// Of a link: the `forbid` policies that may withdraw it.
+    withdrawing: Vec<&'s Bucket>,
 }
 
 /// A question in Cedar's terms.

@@ -72,11 +72,15 @@ impl LinkKey {
         }
     }
 
-    /// Signs a message; `None` for a key without its private half.
-    pub(crate) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
+    /// Signs a message that lies in several parts; `None` for a key without its private half.
+    pub(crate) fn sign(&self, parts: &[&[u8]]) -> Option<Vec<u8>> {
         match &self.material {
-            Material::Hmac(key) => Some(hmac::sign(key, message).as_ref().to_vec()),
-            Material::Ed25519 { pair, .. } => Some(pair.as_ref()?.sign(message).as_ref().to_vec()),
+            Material::Hmac(key) => {
+                let mut context = hmac::Context::with_key(key);
+                parts.iter().for_each(|part| context.update(part));
+                Some(context.sign().as_ref().to_vec())
+            }
+            Material::Ed25519 { pair, .. } => Some(pair.as_ref()?.sign(&parts.concat()).as_ref().to_vec()),
             Material::None => None,
         }
     }
@@ -249,11 +253,11 @@ mod tests {
         let ring = ring(&[hmac_key("h", "active"), ed, half].join(",")).unwrap();
         for id in ["h", "ed"] {
             let key = ring.get(id).unwrap();
-            let signature = key.sign(b"message").unwrap();
+            let signature = key.sign(&[b"mess", b"age"]).unwrap();
             assert!(key.verify(b"message", &signature) && !key.verify(b"massage", &signature) && !key.verify(b"message", b""));
         }
         let (whole, half) = (ring.get("ed").unwrap(), ring.get("half").unwrap());
-        assert!(half.verify(b"m", &whole.sign(b"m").unwrap()) && half.sign(b"m").is_none() && half.hiding().is_none());
+        assert!(half.verify(b"m", &whole.sign(&[b"m"]).unwrap()) && half.sign(&[b"m"]).is_none() && half.hiding().is_none());
     }
 
     #[test]

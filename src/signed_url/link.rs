@@ -131,7 +131,7 @@ impl Grant<'_> {
             }
         }
         let message = place.message(&text);
-        let signature = key.sign(&message).ok_or("the key cannot sign: its private half is not here")?;
+        let signature = key.sign(&[&message]).ok_or("the key cannot sign: its private half is not here")?;
         text.push_str(&format!("&cg-sig={}", URL_SAFE_NO_PAD.encode(signature)));
         if text.len() > limits::LINK_BYTES {
             return Err("the link would be too long");

@@ -23,6 +23,7 @@ mod edges;
 mod faults;
 mod forwarding;
 mod insecure;
+mod known_tokens;
 mod malformed;
 mod metadata;
 mod mtls;

@@ -24,8 +24,23 @@ fn help(command: &mut clap::Command) -> String {
 }
 
 /// The commands whose whole text is this folder's; `up` and `seal` are looked at in the same way but not kept word by word.
-const KEPT: [&str; 15] =
-    ["", "new", "check", "fmt", "test", "matrix", "why", "rollback", "token", "revoke", "sign", "verify-url", "reasons", "completions", "man"];
+const KEPT: [&str; 15] = [
+    "",
+    "new",
+    "check",
+    "fmt",
+    "test",
+    "matrix",
+    "why",
+    "rollback",
+    "token",
+    "revoke",
+    "sign",
+    "verify-url",
+    "reasons",
+    "completions",
+    "man",
+];
 
 #[test]
 fn the_command_line_is_well_formed() {

@@ -3,6 +3,7 @@
 //! SECURITY: nothing here was proven, and nothing that is made here is ever let through: policies are asked about it, no more.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::yaml::{Members, Node, Source, Value, listed};
 use crate::bundle::{Digest, nearest};
@@ -56,7 +57,7 @@ impl Caller {
         let ago = |seconds: i64| UnixTime(now.0.saturating_sub(seconds));
         let later = |seconds: i64| UnixTime(now.0.saturating_add(seconds));
         let token = self.token.as_ref().map(|Token { token, age, auth_age, expires_in }| {
-            Box::new(TokenIdentity {
+            Arc::new(TokenIdentity {
                 issued_at: age.map(ago),
                 auth_time: auth_age.map(ago).or(token.auth_time),
                 expires_at: later(*expires_in),

@@ -51,7 +51,7 @@ fn made(project: &Path, args: &[&str]) -> miette::Result<String> {
 fn verify(project: &Path, dev: bool, token: &str, now: UnixTime) -> Result<TokenIdentity, String> {
     let evidence = Evidence { authorization: Some(format!("Bearer {token}").into_bytes()), ..Evidence::default() };
     match issuers(&bundle(project, dev)).identify(&evidence, now) {
-        Ok(Identity::Token { token, .. }) => Ok(*token),
+        Ok(Identity::Token { token, .. }) => Ok(std::sync::Arc::unwrap_or_clone(token)),
         Ok(_) => Err("anonymous".to_owned()),
         Err(denial) => Err(denial.reason.code().to_owned()),
     }

@@ -21,14 +21,14 @@ const TYPE: &str = "dpop+jwt";
 pub(in crate::identity) fn verify(
     config: &DpopConfig,
     proof: &[u8],
-    token: &Token<'_>,
+    token: &str,
     identity: &TokenIdentity,
     facts: &Facts,
     deployment: &Deployment,
     now: UnixTime,
 ) -> Result<ProofUse, Denial> {
     let bound = identity.confirmation.key.ok_or(Reason::DpopNotBound)?;
-    check(config, proof, (token.compact, bound), facts, deployment, now)
+    check(config, proof, (token, bound), facts, deployment, now)
 }
 
 /// Verifies a proof for a token, as sent, that is bound to the key of this thumbprint.

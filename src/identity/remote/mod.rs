@@ -11,6 +11,8 @@ mod preparation;
 mod set;
 mod stored;
 
+use crate::bundle::Digest;
+
 pub use cache::{Cache, Step};
 pub(super) use config::{Published, read};
 pub use config::{Remote, Source};
@@ -27,4 +29,14 @@ pub enum Supply<'a> {
     Set(&'a KeySet),
     /// Fetched keys are needed, and there are none, or none that may still be used.
     Stale,
+}
+
+impl Supply<'_> {
+    /// The digest of the fetched set.
+    pub(super) fn digest(self) -> Option<Digest> {
+        match self {
+            Self::Set(set) => Some(set.digest()),
+            Self::NotNeeded | Self::Stale => None,
+        }
+    }
 }

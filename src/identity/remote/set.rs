@@ -15,6 +15,8 @@ pub struct KeySet {
     pub(in crate::identity) keys: Vec<Key>,
     /// Whose ([`Remote::identity`]).
     source: Digest,
+    /// Of what was fetched: the same for the same keys only.
+    digest: Digest,
 }
 
 impl KeySet {
@@ -37,7 +39,12 @@ impl KeySet {
             true => key.prepare().unwrap_or_else(|| key.clone()),
             false => key.unprepared(),
         };
-        Self { keys: self.keys.iter().map(change).collect(), source: self.source }
+        Self { keys: self.keys.iter().map(change).collect(), source: self.source, digest: self.digest }
+    }
+
+    /// The digest of what was fetched.
+    pub(in crate::identity) fn digest(&self) -> Digest {
+        self.digest
     }
 
     /// Whether it was fetched for this issuer, as it is configured now.
@@ -74,6 +81,6 @@ impl Remote {
         if keys.is_empty() {
             return Err("the set has no key this gate could verify with".to_owned());
         }
-        Ok(KeySet { keys, source: self.identity() })
+        Ok(KeySet { keys, source: self.identity(), digest: Digest::of(bytes) })
     }
 }

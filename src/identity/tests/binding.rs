@@ -45,9 +45,9 @@ fn bound(
 ) -> Result<(), Reason> {
     let compact = key.token(&claims(json!({ "cnf": cnf })));
     let token = Token::parse(&compact).unwrap();
-    let (issuer, identity) =
+    let (issuer, known) =
         issuers.verify(&token, Supply::NotNeeded, SignatureBackend::default(), UnixTime(NOW)).map_err(|denial| denial.reason)?;
-    binding::check(issuer, scheme, &identity, certificate, proof).map_err(|denial| denial.reason)
+    binding::check(issuer, scheme, &known.identity, certificate, proof).map_err(|denial| denial.reason)
 }
 
 #[test]

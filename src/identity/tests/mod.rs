@@ -4,6 +4,7 @@ mod attacks;
 mod binding;
 mod claims;
 mod key_sets;
+mod known;
 mod loading;
 mod pem_files;
 mod proofs;

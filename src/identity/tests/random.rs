@@ -58,7 +58,7 @@ proptest! {
         let claims = claims(serde_json::json!({ "exp": exp, "nbf": nbf, "sub": sub, "groups": [sub] }));
         let evidence = Evidence { authorization: Some(format!("Bearer {}", WORLD.key("ed").token(&claims)).into_bytes()), ..Evidence::default() };
         if let Ok(Identity::Token { token: identity, .. }) = WORLD.issuers.identify(&evidence, UnixTime(now)) {
-            prop_assert_eq!(identity.principal, format!("corp/{sub}"));
+            prop_assert_eq!(&identity.principal, &format!("corp/{sub}"));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A small world of two issuers, and tokens of every kind for it.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -139,7 +139,7 @@ pub(super) fn with(more: &str, keys: &[Value]) -> Issuers {
 pub(super) fn identify(issuers: &Issuers, token: &str, now: i64) -> Result<TokenIdentity, Denial> {
     let evidence = Evidence { authorization: Some(format!("Bearer {token}").into_bytes()), ..Evidence::default() };
     match issuers.identify(&evidence, UnixTime(now))? {
-        Identity::Token { token, .. } => Ok(*token),
+        Identity::Token { token, .. } => Ok(Arc::unwrap_or_clone(token)),
         _ => panic!("a token never gives anything else"),
     }
 }

@@ -5,6 +5,7 @@ mod credentials;
 mod documentation;
 mod explain;
 mod facts;
+mod index;
 mod problems;
 mod random;
 mod step_up;
@@ -13,7 +14,7 @@ use std::path::Path;
 
 use super::context::{sample_certificate, sample_token};
 use super::store::Question;
-use super::{Explanation, PolicyStore, Purpose, Verdict};
+use super::{Explanation, PolicyStore, Purpose, Scan, Verdict};
 use crate::bundle::{Bundle, Digest, Report};
 use crate::decision::UnixTime;
 use crate::identity::{CertificateIdentity, Identity, PrincipalKind, TokenIdentity};
@@ -143,7 +144,10 @@ impl Asking {
     }
 
     pub(super) fn ask(&self, store: &PolicyStore, identity: &Identity) -> Verdict {
-        store.ask(self.question(), identity, self.purpose, self.now)
+        let ask = |scan| store.ask(self.question(), identity, self.purpose, self.now, scan);
+        let verdict = ask(Scan::Index);
+        assert_eq!(verdict, ask(Scan::Everything), "the index never changes an answer");
+        verdict
     }
 
     pub(super) fn explain(&self, store: &PolicyStore, identity: &Identity) -> Explanation {
@@ -169,12 +173,12 @@ pub(super) fn ids(verdict: &Verdict) -> Vec<&str> {
 
 /// Both, named by the token.
 pub(super) fn by_token(token: TokenIdentity, certificate: CertificateIdentity) -> Identity {
-    Identity::Token { token: Box::new(token), certificate: Some(Box::new(certificate)) }
+    Identity::Token { token: std::sync::Arc::new(token), certificate: Some(Box::new(certificate)) }
 }
 
 /// Both, named by the certificate.
 pub(super) fn by_certificate(token: TokenIdentity, certificate: CertificateIdentity) -> Identity {
-    Identity::Certificate { certificate: Box::new(certificate), token: Some(Box::new(token)) }
+    Identity::Certificate { certificate: Box::new(certificate), token: Some(std::sync::Arc::new(token)) }
 }
 
 /// The answer of these policies to `GET /x`, which is no error.

@@ -1,7 +1,7 @@
 //! Whatever a request holds, the store answers and does not panic.
 
 use std::net::IpAddr;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use proptest::prelude::*;
 
@@ -9,8 +9,8 @@ use super::{bundle, certificate, load, token};
 use crate::decision::UnixTime;
 use crate::identity::{Identity, PrincipalKind};
 use crate::policy::PolicyStore;
-use crate::policy::Purpose;
 use crate::policy::store::Question;
+use crate::policy::{Purpose, Scan};
 use crate::request::Method;
 
 static STORE: LazyLock<PolicyStore> = LazyLock::new(|| load(&bundle()));
@@ -53,8 +53,8 @@ fn identity() -> impl Strategy<Value = Identity> {
     });
     let both = (tokens, proptest::option::of(certificates), any::<bool>(), any::<bool>());
     let both = both.prop_map(|(token, certificate, named, alone)| match certificate.map(Box::new) {
-        Some(certificate) if named => Identity::Certificate { certificate, token: (!alone).then(|| Box::new(token)) },
-        certificate => Identity::Token { token: Box::new(token), certificate },
+        Some(certificate) if named => Identity::Certificate { certificate, token: (!alone).then(|| Arc::new(token)) },
+        certificate => Identity::Token { token: Arc::new(token), certificate },
     });
     prop_oneof![1 => Just(Identity::Anonymous), 4 => both]
 }
@@ -77,8 +77,10 @@ proptest! {
     ) {
         let headers: Vec<(String, Vec<u8>)> = purpose.into_iter().map(|value| ("x-request-purpose".to_owned(), value)).collect();
         let question = Question { method, https, host: &host, segments: &segments, parameters: &parameters, client, headers: &headers };
-        let verdict = STORE.ask(question, &identity, asks, UnixTime(now));
-        prop_assert_eq!(&verdict, &STORE.ask(question, &identity, asks, UnixTime(now)));
+        let verdict = STORE.ask(question, &identity, asks, UnixTime(now), Scan::Index);
+        for scan in [Scan::Index, Scan::Everything] {
+            prop_assert_eq!(&verdict, &STORE.ask(question, &identity, asks, UnixTime(now), scan));
+        }
         // Only what cannot be asked is an error: the sample policies themselves never fail.
         let asked = segments.iter().all(|segment| !segment.is_empty() && !segment.contains('/'))
             && (0..=253_402_300_799).contains(&now)

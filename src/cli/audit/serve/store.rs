@@ -46,6 +46,11 @@ const SCHEMA: &str = "
     CREATE INDEX r_path ON r (path);
     CREATE INDEX r_reason ON r (reason);
     CREATE INDEX r_policies ON r (policies);
+    CREATE INDEX r_status ON r (status);
+    CREATE INDEX r_host ON r (host);
+    -- All that is asked of denials, in the order of time.
+    CREATE INDEX r_denied ON r (t, id, kind, reason, status, region, method, host, principal, client, digest, policies, fault, path)
+        WHERE decision = 2;
     CREATE INDEX r_fault ON r (fault) WHERE fault > 1;
     CREATE INDEX r_denied_principal ON r (principal, reason, region, status) WHERE decision = 2;
     CREATE INDEX r_denied_path ON r (path, reason, region, status) WHERE decision = 2;

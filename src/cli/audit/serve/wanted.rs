@@ -178,7 +178,8 @@ impl Wanted {
                 format!("{column} BETWEEN {} AND {}", of(*from), of(to.saturating_sub(1)))
             };
             let sql = self.statuses.iter().map(one).collect::<Vec<_>>().join(" OR ");
-            conditions.push(Condition { sql: format!("({sql})"), values: Vec::new(), index: None });
+            let index = (column == "status").then_some("r_status");
+            conditions.push(Condition { sql: format!("({sql})"), values: Vec::new(), index });
         }
         Ok(conditions)
     }
@@ -204,9 +205,9 @@ impl Wanted {
         if !self.faults.is_empty() {
             conditions.push(within("fault", self.faults.clone(), Some("r_fault")));
         }
-        for (column, wanted) in [("host", &self.hosts), ("method", &self.methods)] {
+        for (column, wanted, index) in [("host", &self.hosts, Some("r_host")), ("method", &self.methods, None)] {
             if !wanted.is_empty() {
-                conditions.push(within(column, texts(connection, wanted)?, None));
+                conditions.push(within(column, texts(connection, wanted)?, index));
             }
         }
         if !self.clients.is_empty() {

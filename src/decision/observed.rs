@@ -122,7 +122,7 @@ mod tests {
     use crate::bundle::{Bundle, Gate};
     use crate::decision::Denial;
     use crate::identity::Identity;
-    use crate::policy::Signing;
+    use crate::policy::{Scan, Signing};
     use crate::request::{Proxies, RawRequest, Reading, read};
 
     const NOW: UnixTime = UnixTime(1_799_834_400);

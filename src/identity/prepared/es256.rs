@@ -141,7 +141,7 @@ fn digits(scalar: &Scalar) -> [i16; ROWS * SPAN] {
     let bits = bytes.iter().rev().flat_map(|byte| (0..8_u32).map(move |bit| i16::from(byte.wrapping_shr(bit) & 1)));
     let mut bits = bits.chain(iter::repeat(0));
     // The next seven bits of what is left; 128 after a digit was taken that was less than zero.
-    let mut low = bits.by_ref().take(WIDTH).enumerate().fold(0, |low, (place, bit)| low | (bit << place));
+    let mut low = bits.by_ref().take(WIDTH).fold(0_i16, |low, bit| (low >> 1) | (bit << 6));
     let mut digits = [0; ROWS * SPAN];
     for (digit, next) in digits.iter_mut().zip(bits) {
         if low & 1 == 1 {

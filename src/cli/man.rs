@@ -137,7 +137,7 @@ mod tests {
             .ok()?;
         child.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
         let output = child.wait_with_output().unwrap();
-        let text = |bytes| String::from_utf8_lossy(bytes).replace('\u{2010}', "-").replace('\u{2212}', "-");
+        let text = |bytes| String::from_utf8_lossy(bytes).replace(['\u{2010}', '\u{2212}'], "-");
         Some((text(&output.stdout), text(&output.stderr)))
     }
 

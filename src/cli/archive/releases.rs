@@ -251,7 +251,8 @@ pub(in crate::cli) mod tests {
         let mut other = bytes.clone();
         *other.last_mut().unwrap() ^= 1;
         let policy = release.policy_digest.to_string();
-        let changes: [(&str, Box<dyn Fn()>); 9] = [
+        type Change<'c> = (&'static str, Box<dyn Fn() + 'c>);
+        let changes: [Change<'_>; 9] = [
             ("the SHA-256 of `gate.wasm` is", Box::new(|| fs::write(place.join(COMPONENT), &other).unwrap())),
             ("the SHA-256 of `gate.wasm` is", Box::new(|| fs::write(place.join(COMPONENT), &bytes[1..]).unwrap())),
             ("the SHA-256 of `gate.wasm` is", Box::new(|| fs::write(place.join(COMPONENT), sample("b").1).unwrap())),

@@ -5,7 +5,8 @@
 //! never change, so that the same input gives the same bytes.
 
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -14,7 +15,7 @@ use wasmtime::component::{Component, Linker, ResourceTable, ResourceType};
 use wasmtime::{Engine, Store, bail, format_err};
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::{Deterministic, HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView};
-use wasmtime_wizer::{WasmtimeWizerComponent, Wizer};
+use wasmtime_wizer::{ComponentContext, WasmtimeWizerComponent, Wizer};
 
 use super::section::{self, Description};
 use super::unexport;
@@ -92,23 +93,24 @@ pub fn seal(base: &[u8], bundle: &Bundle) -> Result<Sealed, SealError> {
     Sealer::new(base.to_owned()).seal(bundle)
 }
 
-/// Seals one base component, which it compiles once, as often as it is asked to.
+/// Seals one base component as often as it is asked to. What takes long, and is the same every time, is done once: on a thread of its own,
+/// which also lets sealing work inside and outside of an asynchronous runtime.
 pub struct Sealer {
-    base: Vec<u8>,
+    base: Arc<[u8]>,
     digest: Digest,
-    /// The base component as it is run to be sealed.
-    compiled: OnceLock<Component>,
+    worker: Mutex<Option<Sender<Job>>>,
+}
+
+/// What the thread is asked: to seal a bundle, or only to be ready for one.
+struct Job {
+    bundle: Option<Bundle>,
+    answer: Sender<Result<(Vec<u8>, Told), SealError>>,
 }
 
 impl Sealer {
     /// For this base component. Whether it is one is told when it is used.
     pub fn new(base: Vec<u8>) -> Self {
-        Self { digest: Digest::of(&base), base, compiled: OnceLock::new() }
-    }
-
-    /// The digest of the base component.
-    pub fn base_digest(&self) -> Digest {
-        self.digest
+        Self { digest: Digest::of(&base), base: base.into(), worker: Mutex::default() }
     }
 
     /// Seals `bundle`. The same input gives the same bytes.
@@ -123,7 +125,10 @@ impl Sealer {
             return Err(SealError::NotSealable("the file is not a WebAssembly component".into()));
         }
         let gate = Gate::load(bundle).map_err(SealError::Bundle)?;
-        let (mut component, told) = self.initialize_apart(bundle)?;
+        let answer = self.ask(Some(bundle.clone()))?;
+        // The snapshotter panics where a component is not what it expects.
+        let (mut component, told) =
+            answer.recv().unwrap_or_else(|_| Err(SealError::NotSealable("its state cannot be snapshotted".into())))?;
         let policy_digest = gate.policy_digest();
         let schema_digest = gate.schema_digest();
         agree("policy digest", &told.policy_digest, &policy_digest)?;
@@ -139,80 +144,102 @@ impl Sealer {
         Ok(Sealed { component, policy_digest, schema_digest, policies: told.policies })
     }
 
-    /// Compiles the base component ahead of the first time it is sealed. What is wrong with it is told then.
+    /// Has the base component compiled ahead of the first time it is sealed, without waiting for it. What is wrong with it is told then.
     pub fn prepare(&self) {
-        let compile = || {
-            let base = self.renamed()?;
-            let (_, instrumented) = wizer().instrument_component(&base).map_err(unfit)?;
-            self.component(&engine()?, &instrumented).map(drop)
-        };
-        drop(compile());
+        drop(self.ask(None));
     }
 
-    /// The base component with its core function called as sealing needs it.
-    fn renamed(&self) -> Result<Vec<u8>, SealError> {
-        unexport::rename_core(&self.base, INITIALIZE, LIFTED_FROM)
-            .ok_or_else(|| SealError::NotSealable("its sections cannot be read".into()))
-    }
-
-    fn component(&self, engine: &Engine, instrumented: &[u8]) -> Result<&Component, SealError> {
-        if let Some(component) = self.compiled.get() {
-            return Ok(component);
+    /// Hands a job to the thread; where there is none, or it has ended with an error, to a new one.
+    fn ask(&self, bundle: Option<Bundle>) -> Result<Receiver<Result<(Vec<u8>, Told), SealError>>, SealError> {
+        let (answer, answered) = channel();
+        let mut worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut job = Job { bundle, answer };
+        if let Some(jobs) = &*worker {
+            match jobs.send(job) {
+                Ok(()) => return Ok(answered),
+                Err(refused) => job = refused.0,
+            }
         }
-        let component = Component::new(engine, instrumented).map_err(unfit)?;
-        Ok(self.compiled.get_or_init(|| component))
+        let (jobs, received) = channel();
+        let (base, digest) = (Arc::clone(&self.base), self.digest);
+        let failed = |error: std::io::Error| SealError::Failed(error.to_string());
+        std::thread::Builder::new().name("seal".into()).spawn(move || work(&base, digest, &received)).map_err(failed)?;
+        // It listens until the other end goes.
+        drop(jobs.send(job));
+        *worker = Some(jobs);
+        Ok(answered)
     }
+}
 
-    /// Runs the component on a thread of its own, so that sealing works inside and outside of an asynchronous runtime.
-    fn initialize_apart(&self, bundle: &Bundle) -> Result<(Vec<u8>, Told), SealError> {
-        std::thread::scope(|scope| {
-            let thread = scope.spawn(|| {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-                runtime.map_err(|error| SealError::Failed(error.to_string()))?.block_on(self.initialize(bundle))
-            });
-            // The snapshotter panics where a component is not what it expects.
-            thread.join().unwrap_or_else(|_| Err(SealError::NotSealable("its state cannot be snapshotted".into())))
-        })
-    }
-
-    async fn initialize(&self, bundle: &Bundle) -> Result<(Vec<u8>, Told), SealError> {
-        let build = self.digest.to_string();
-        let failed = |error: wasmtime::Error| SealError::Failed(format!("{error:#}"));
+/// Prepares a base component, then seals it as often as it is asked to. Ends when it cannot, or when nobody can ask any more.
+fn work(base: &[u8], digest: Digest, jobs: &Receiver<Job>) {
+    let Ok(mut job) = jobs.recv() else { return };
+    let mut each = async || {
         let engine = engine()?;
         let wizer = wizer();
-        let base = self.renamed()?;
+        let base = unexport::rename_core(base, INITIALIZE, LIFTED_FROM)
+            .ok_or_else(|| SealError::NotSealable("its sections cannot be read".into()))?;
         let (context, instrumented) = wizer.instrument_component(&base).map_err(unfit)?;
-        let component = self.component(&engine, &instrumented)?;
-        if component.get_export_index(None, INITIALIZE).is_none() {
-            return Err(SealError::NotSealable(format!("it does not export `{INITIALIZE}`")));
+        let component = Component::new(&engine, &instrumented).map_err(unfit)?;
+        loop {
+            if let Some(bundle) = job.bundle.take() {
+                let sealed = initialize(&engine, &wizer, &context, &component, &digest.to_string(), &bundle).await;
+                // Nobody waits for it any more when this fails.
+                drop(job.answer.send(sealed));
+            }
+            match jobs.recv() {
+                Ok(next) => job = next,
+                Err(_) => return Ok(()),
+            }
         }
-
-        let stderr = MemoryOutputPipe::new(STDERR_BYTES);
-        let mut store = Store::new(&engine, Room::new(stderr.clone()));
-        let mut linker = Linker::<Room>::new(&engine);
-        wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(failed)?;
-        wasmtime_wasi::p3::add_to_linker(&mut linker).map_err(failed)?;
-        wall_off(&mut linker, &engine, component).map_err(unfit)?;
-
-        let said = |error: wasmtime::Error| {
-            let text = String::from_utf8_lossy(&stderr.contents()).trim().to_owned();
-            let cause = error.root_cause();
-            SealError::Failed(if text.is_empty() { cause.to_string() } else { format!("{cause}: {text}") })
-        };
-        let instance = linker.instantiate_async(&mut store, component).await.map_err(said)?;
-        let files: Vec<(String, Vec<u8>)> = bundle.iter().map(|(path, bytes)| (path.to_owned(), bytes.to_owned())).collect();
-        let function =
-            instance.get_typed_func::<(&[(String, Vec<u8>)], &str), (Result<String, String>,)>(&mut store, INITIALIZE).map_err(unfit)?;
-        let (answer,) = function.call_async(&mut store, (&files, &build)).await.map_err(said)?;
-        let told = answer.map_err(SealError::Invalid)?;
-        let told = serde_json::from_str(&told).map_err(|error| SealError::Failed(format!("its answer cannot be read: {error}")))?;
-        let snapshot = wizer.snapshot_component(&context, &mut WasmtimeWizerComponent { store: &mut store, instance }).await;
-        let sealed = snapshot.map_err(failed)?;
-        if unexport::exports(&sealed, INITIALIZE) {
-            return Err(SealError::Failed(format!("it still exports `{INITIALIZE}`")));
-        }
-        Ok((sealed, told))
+    };
+    let ended = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(each()),
+        Err(error) => Err(SealError::Failed(error.to_string())),
+    };
+    if let Err(error) = ended {
+        drop(job.answer.send(Err(error)));
     }
+}
+
+/// Has a prepared component load a bundle, and takes its state down.
+async fn initialize(
+    engine: &Engine,
+    wizer: &Wizer,
+    context: &ComponentContext<'_>,
+    component: &Component,
+    build: &str,
+    bundle: &Bundle,
+) -> Result<(Vec<u8>, Told), SealError> {
+    let failed = |error: wasmtime::Error| SealError::Failed(format!("{error:#}"));
+    if component.get_export_index(None, INITIALIZE).is_none() {
+        return Err(SealError::NotSealable(format!("it does not export `{INITIALIZE}`")));
+    }
+    let stderr = MemoryOutputPipe::new(STDERR_BYTES);
+    let mut store = Store::new(engine, Room::new(stderr.clone()));
+    let mut linker = Linker::<Room>::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(failed)?;
+    wasmtime_wasi::p3::add_to_linker(&mut linker).map_err(failed)?;
+    wall_off(&mut linker, engine, component).map_err(unfit)?;
+
+    let said = |error: wasmtime::Error| {
+        let text = String::from_utf8_lossy(&stderr.contents()).trim().to_owned();
+        let cause = error.root_cause();
+        SealError::Failed(if text.is_empty() { cause.to_string() } else { format!("{cause}: {text}") })
+    };
+    let instance = linker.instantiate_async(&mut store, component).await.map_err(said)?;
+    let files: Vec<(String, Vec<u8>)> = bundle.iter().map(|(path, bytes)| (path.to_owned(), bytes.to_owned())).collect();
+    let function =
+        instance.get_typed_func::<(&[(String, Vec<u8>)], &str), (Result<String, String>,)>(&mut store, INITIALIZE).map_err(unfit)?;
+    let (answer,) = function.call_async(&mut store, (&files, build)).await.map_err(said)?;
+    let told = answer.map_err(SealError::Invalid)?;
+    let told = serde_json::from_str(&told).map_err(|error| SealError::Failed(format!("its answer cannot be read: {error}")))?;
+    let snapshot = wizer.snapshot_component(context, &mut WasmtimeWizerComponent { store: &mut store, instance }).await;
+    let sealed = snapshot.map_err(failed)?;
+    if unexport::exports(&sealed, INITIALIZE) {
+        return Err(SealError::Failed(format!("it still exports `{INITIALIZE}`")));
+    }
+    Ok((sealed, told))
 }
 
 /// What was sealed into a component, read from its custom section; `None` for one that was never sealed.

@@ -13,7 +13,7 @@ use super::super::support::process::Project;
 use super::page::Command;
 
 /// Longest wait for a command: one may seal on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(600);
 /// Stands for anything: in a line for a part of it, alone for any number of lines.
 const ELLIPSIS: char = '…';
 /// The ports that commands listen on unless told otherwise. A session has its own, and the page shows these.

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::gate::{base_path, bundle, root, sealed};
 
 /// Longest wait for a line or an end: a first start compiles a component on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The sealed component of the suite's bundle, as a file. Sealed once for all tests.
 pub fn sealed_file() -> &'static Path {

@@ -103,21 +103,49 @@ fn the_point_at_infinity_is_no_signature() {
 
 #[test]
 fn an_x_coordinate_beyond_the_order_counts_modulo_the_order() {
-    // Points whose x is the order and a little: made by trying, as half of all numbers are the x of a point.
+    // Points whose x is the order and a little, or p less a little: made by trying, as half of all numbers are the x of a point.
+    let below_p = |less: u8| {
+        let mut p = [0; 32];
+        p[..4].fill(0xff);
+        p[7] = 1;
+        p[20..].fill(0xff);
+        p[31] = 0xff - (less - 1);
+        p
+    };
     let mut hits = 0;
-    for more in 1_u8..60 {
-        let x = FieldBytes::from(order_and(more));
-        let Some(point) = Option::<AffinePoint>::from(AffinePoint::decompress(&x, Choice::from(more & 1))) else { continue };
-        hits += 1;
-        let (r, s) = (Scalar::from(u64::from(more)), Scalar::from(5_u64));
-        // The key for which this r and s are a signature: Q = (sR - eG) / r.
-        let key = (ProjectivePoint::from(point) * s - ProjectivePoint::GENERATOR * hashed(MESSAGE)) * inverse(r);
-        assert!(es256(&key.to_affine(), MESSAGE, &bytes(r, s)));
-        assert!(!es256(&key.to_affine(), MESSAGE, &bytes(r + Scalar::ONE, s)));
-        // The x itself is out of range as r.
-        assert!(!es256(&key.to_affine(), MESSAGE, &[&order_and(more)[..], &s.to_repr()[..]].concat()));
+    for little in 1_u8..60 {
+        for x in [order_and(little), below_p(little)] {
+            let point = Option::<AffinePoint>::from(AffinePoint::decompress(&FieldBytes::from(x), Choice::from(little & 1)));
+            let Some(point) = point else { continue };
+            hits += 1;
+            let (r, s) = (Scalar::reduce(&FieldBytes::from(x)), Scalar::from(5_u64));
+            // The key for which this r and s are a signature: Q = (sR - eG) / r.
+            let key = (ProjectivePoint::from(point) * s - ProjectivePoint::GENERATOR * hashed(MESSAGE)) * inverse(r);
+            assert!(es256(&key.to_affine(), MESSAGE, &bytes(r, s)));
+            assert!(!es256(&key.to_affine(), MESSAGE, &bytes(r + Scalar::ONE, s)));
+            // The x itself is out of range as r.
+            assert!(!es256(&key.to_affine(), MESSAGE, &[&x[..], &s.to_repr()[..]].concat()));
+        }
     }
-    assert!(hits > 15, "{hits}");
+    assert!(hits > 30, "{hits}");
+}
+
+#[test]
+fn an_r_that_would_wrap_around_p_is_no_x_coordinate() {
+    // The point with x = 0: modulo p, p is the same, and p less the order is an r in range.
+    let point = AffinePoint::decompress(&FieldBytes::from([0; 32]), Choice::from(0)).unwrap();
+    let p_less_order = Scalar::reduce(&FieldBytes::from({
+        let mut bytes = [0xff; 32];
+        bytes[4..7].fill(0);
+        bytes[7] = 1;
+        bytes[8..20].fill(0);
+        bytes
+    }));
+    for r in [p_less_order, p_less_order + Scalar::ONE] {
+        let s = Scalar::from(5_u64);
+        let key = (ProjectivePoint::from(point) * s - ProjectivePoint::GENERATOR * hashed(MESSAGE)) * inverse(r);
+        assert!(!es256(&key.to_affine(), MESSAGE, &bytes(r, s)));
+    }
 }
 
 #[test]

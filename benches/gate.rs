@@ -21,6 +21,9 @@
 #[allow(dead_code, reason = "shared with the end-to-end suite")]
 mod support;
 
+#[path = "gate/authoring.rs"]
+mod authoring;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -52,6 +55,7 @@ fn main() {
     links(&origin);
     audit(&origin);
     outside(&gate, &origin);
+    authoring::measure();
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

@@ -8,7 +8,8 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEn
 
 use super::output::{self, Color};
 use super::{
-    Exit, attempt, audit, check, diagnostic, exit, fmt, matrix, new, reasons, replay, revoke, seal, sign, test, token, up, verify_url,
+    Exit, attempt, audit, check, diagnostic, diff, exit, fmt, matrix, new, prove, reasons, replay, revoke, seal, sign, test, token, up,
+    verify_url,
 };
 
 const EXAMPLES: &str = r"
@@ -49,6 +50,8 @@ enum Command {
     Check(check::CheckArgs),
     Test(test::TestArgs),
     Matrix(matrix::MatrixArgs),
+    Diff(diff::DiffArgs),
+    Prove(prove::ProveArgs),
     Fmt(fmt::FmtArgs),
     Token(token::TokenArgs),
     Revoke(revoke::RevokeArgs),
@@ -79,6 +82,8 @@ fn run(args: Vec<OsString>) -> Exit {
         Command::Check(args) => check::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Matrix(args) => matrix::run(&args),
+        Command::Diff(args) => diff::run(&args),
+        Command::Prove(args) => prove::run(&args),
         Command::Fmt(args) => fmt::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Revoke(args) => revoke::run(&args),

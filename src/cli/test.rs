@@ -22,8 +22,10 @@ use super::output::{self, Format};
 use super::{Exit, exit};
 pub(super) use asking::{Circumstances, Question};
 pub(super) use callers::Caller;
+pub(super) use cases::{Asked, Case};
 use coverage::Coverage;
 pub(super) use folder::{MATRIX, Tests};
+pub(super) use run::{Got, run as ask};
 use told::Told;
 pub(super) use yaml::{Members, Node, Source, Value};
 

@@ -13,6 +13,8 @@ mod lints;
 mod load;
 mod names;
 mod policies;
+#[cfg(feature = "cli")]
+mod proving;
 mod reads;
 mod routes;
 mod routes_file;
@@ -26,6 +28,8 @@ pub use advice::{About, Advice, LINTS};
 #[cfg(feature = "cli")]
 pub(crate) use diagnose::syntax;
 pub use explain::{Clause, Explained, Explanation, Met};
+#[cfg(feature = "cli")]
+pub(crate) use proving::{required_attributes, shown};
 pub use reads::Reads;
 #[cfg(feature = "cli")]
 pub(crate) use routes::route_problem;

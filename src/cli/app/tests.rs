@@ -24,7 +24,7 @@ fn help(command: &mut clap::Command) -> String {
 }
 
 /// The commands whose whole text is this folder's; `up` and `seal` are looked at in the same way but not kept word by word.
-const KEPT: [&str; 11] = ["", "new", "check", "fmt", "test", "matrix", "token", "revoke", "sign", "verify-url", "reasons"];
+const KEPT: [&str; 13] = ["", "new", "check", "fmt", "test", "matrix", "diff", "prove", "token", "revoke", "sign", "verify-url", "reasons"];
 
 #[test]
 fn the_command_line_is_well_formed() {

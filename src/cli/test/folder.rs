@@ -40,6 +40,14 @@ impl Tests {
     /// When a folder cannot be read; [`Invalid`] when policies or keys are not valid.
     pub fn read(folders: &Folders) -> miette::Result<Self> {
         let (bundle, gate) = files::load(&folders.policies, &folders.keys, folders.dev)?;
+        Self::of(folders, bundle, gate)
+    }
+
+    /// The tests of this folder of policies for a gate, whether or not it was made of that folder.
+    ///
+    /// # Errors
+    /// When the folder of the tests cannot be read.
+    pub fn of(folders: &Folders, bundle: Bundle, gate: Gate) -> miette::Result<Self> {
         let mut tests = Self { gate, folders: folders.clone(), bundle, report: Report::default() };
         let folder = folders.policies.join("tests");
         let entries = match fs::read_dir(&folder) {

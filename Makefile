@@ -18,7 +18,7 @@ CEDARGATE := $(TARGET)/debug/cedargate
 # The set-up found the C compiler for wasm; only builds for wasm may see it.
 wasm_cc := set -a; . "$(TARGET)/setup.env"; set +a;
 
-.PHONY: help setup setup-tests component cli up seal check test test-gate lint bench fuzz soak docs clean gate-is-named
+.PHONY: help setup setup-tests component cli up seal check prove test test-gate lint bench fuzz soak docs clean gate-is-named
 
 help: ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -27,7 +27,7 @@ help: ## list the commands
 setup: ## install what building needs; nothing when all is there
 	@scripts/setup
 
-setup-tests: setup ## install what the tests need besides: nginx, haproxy
+setup-tests: setup ## install what the tests need besides: nginx, haproxy, cvc5
 	@scripts/setup-tests
 
 # A cdylib by command and not by Cargo.toml: a second crate type there switches LTO off.
@@ -47,6 +47,11 @@ seal: component cli ## seal policies/ and keys/ into target/sealed/cedargate.was
 
 check: cli ## say everything that is wrong in policies/ and keys/
 	@"$(CEDARGATE)" check $(ARGS)
+
+# The solver: one that is named, one of the system, or the one that the set-up installed.
+prove: cli setup-tests ## prove what policies/proofs.yaml claims
+	@solver="$${CVC5:-$$(command -v cvc5 || true)}"; [ -n "$$solver" ] || [ ! -d "$(TARGET)/cvc5" ] || solver="$(CURDIR)/scripts/cvc5"; \
+		CARGO_TARGET_DIR="$(TARGET)" CVC5="$$solver" "$(CEDARGATE)" prove $(ARGS)
 
 test: setup-tests component ## run all tests
 	@echo 'test: everything' >&2

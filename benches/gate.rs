@@ -23,6 +23,8 @@ mod support;
 
 #[path = "signatures/measure.rs"]
 mod signatures;
+#[path = "gate/authoring.rs"]
+mod authoring;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -56,6 +58,7 @@ fn main() {
     links(&origin);
     audit(&origin);
     outside(&gate, &origin);
+    authoring::measure();
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

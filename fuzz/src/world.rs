@@ -70,7 +70,7 @@ fn add_policies(bundle: &mut Bundle) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies");
     for entry in std::fs::read_dir(folder).expect("the folder is there").map(|entry| entry.expect("an entry").path()) {
         let name = entry.file_name().expect("a name").to_str().expect("UTF-8").to_owned();
-        if entry.is_file() && !name.starts_with('.') && !name.ends_with(".md") {
+        if entry.is_file() && !name.starts_with('.') && !name.ends_with(".md") && name != "proofs.yaml" {
             bundle.insert(format!("policies/{name}"), std::fs::read(&entry).expect("the file can be read"));
         }
     }

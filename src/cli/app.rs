@@ -8,8 +8,8 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEn
 
 use super::output::{self, Color};
 use super::{
-    Exit, archive, attempt, audit, check, completions, diagnostic, exit, fmt, man, matrix, new, reasons, release, replay, revoke, rollback,
-    seal, sign, test, token, up, verify_url, why,
+    Exit, archive, attempt, audit, check, completions, diagnostic, diff, exit, fmt, man, matrix, new, prove, reasons, release, replay, revoke,
+    rollback, seal, sign, test, token, up, verify_url, why,
 };
 
 const EXAMPLES: &str = r"
@@ -53,6 +53,8 @@ enum Command {
     Check(check::CheckArgs),
     Test(test::TestArgs),
     Matrix(matrix::MatrixArgs),
+    Diff(diff::DiffArgs),
+    Prove(prove::ProveArgs),
     Fmt(fmt::FmtArgs),
     Token(token::TokenArgs),
     Revoke(revoke::RevokeArgs),
@@ -94,6 +96,8 @@ fn run(args: Vec<OsString>) -> Exit {
         Command::Check(args) => check::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Matrix(args) => matrix::run(&args),
+        Command::Diff(args) => diff::run(&args),
+        Command::Prove(args) => prove::run(&args),
         Command::Fmt(args) => fmt::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Revoke(args) => revoke::run(&args),

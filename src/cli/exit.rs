@@ -18,11 +18,14 @@ pub enum Exit {
     TestsFailed,
     /// A signature, digest or chain does not verify.
     VerificationFailed,
+    /// A proof was not run, or has no answer. What is proved not to be so is [`Exit::TestsFailed`].
+    NotProved,
 }
 
 impl Exit {
     /// Every code, in order.
-    pub const ALL: &'static [Exit] = &[Exit::Ok, Exit::Failed, Exit::Denied, Exit::Invalid, Exit::TestsFailed, Exit::VerificationFailed];
+    pub const ALL: &'static [Exit] =
+        &[Exit::Ok, Exit::Failed, Exit::Denied, Exit::Invalid, Exit::TestsFailed, Exit::VerificationFailed, Exit::NotProved];
 
     /// The number.
     pub const fn code(self) -> u8 {
@@ -33,6 +36,7 @@ impl Exit {
             Exit::Invalid => 3,
             Exit::TestsFailed => 4,
             Exit::VerificationFailed => 5,
+            Exit::NotProved => 6,
         }
     }
 
@@ -45,6 +49,7 @@ impl Exit {
             Exit::Invalid => "the policies or keys are invalid",
             Exit::TestsFailed => "a policy test failed",
             Exit::VerificationFailed => "a signature, digest or chain does not verify",
+            Exit::NotProved => "a proof was not run, or has no answer",
         }
     }
 }
@@ -80,7 +85,7 @@ mod tests {
     #[test]
     fn the_numbers_are_the_documented_ones() {
         let numbers: Vec<_> = Exit::ALL.iter().map(|exit| exit.code()).collect();
-        assert_eq!(numbers, [0, 1, 2, 3, 4, 5]);
+        assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6]);
         assert_eq!((Exit::Failed.code(), Exit::Denied.code(), Exit::Invalid.code()), (1, 2, 3));
     }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use miette::miette;
 
 use super::diagnostic::Invalid;
-use super::{dev_keys, lints, private_key};
+use super::{dev_keys, lints, private_key, prove};
 use crate::bundle::{Bundle, Gate, Problem, Report};
 use crate::limits::{BUNDLE_BYTES, BUNDLE_FILE_BYTES};
 
@@ -44,7 +44,7 @@ pub struct Read {
 
 /// Reads `policies` and `keys` into a bundle.
 ///
-/// Left out are hidden files, `*.md`, `policies/tests/`, `policies/lints.toml`, and `keys/dev/` unless `dev`: of that only the two public files.
+/// Left out are hidden files, `*.md`, `policies/tests/`, `policies/lints.toml`, `policies/proofs.yaml`, and `keys/dev/` unless `dev`: of that only the two public files.
 ///
 /// # Errors
 /// When a folder is missing or cannot be read; [`Invalid`] when something in it must not be there.
@@ -177,7 +177,7 @@ impl Walk<'_> {
 
     fn usage(&self, path: &str) -> Use {
         match path.split('/').collect::<Vec<_>>().as_slice() {
-            ["policies", "tests"] | ["policies", "tests", ..] | ["policies", lints::NAME] => Use::Ignore,
+            ["policies", "tests"] | ["policies", "tests", ..] | ["policies", lints::NAME | prove::NAME] => Use::Ignore,
             ["keys", "dev", file] if dev_keys::PRIVATE.contains(file) => Use::Ignore,
             ["keys", "dev"] if self.dev => Use::Take,
             ["keys", "dev", file] if self.dev && dev_keys::PUBLIC.contains(file) => Use::Take,

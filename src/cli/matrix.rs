@@ -1,5 +1,6 @@
 //! `cedargate matrix`: who may do what, as one table that a reviewer reads.
 
+mod between;
 mod change;
 mod table;
 
@@ -12,6 +13,7 @@ use super::diagnostic::count;
 use super::files::Folders;
 use super::test::{MATRIX, Tests};
 use super::{Exit, exit, output};
+pub(super) use between::{Cell, between};
 use change::{Change, changes};
 use table::Table;
 

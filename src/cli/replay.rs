@@ -10,8 +10,9 @@ use super::audit::{Input, number_of};
 use super::files::{self, Folders};
 use super::output::{self, Format};
 use super::{Exit, exit};
-use approvals::Approvals;
+pub(super) use approvals::Approvals;
 pub(super) use tally::{Example, Group, Tally};
+pub(super) use work::replay;
 
 const EXAMPLES: &str = r"
 cedargate replay records.jsonl --policies ../next/policies
@@ -52,8 +53,8 @@ pub fn run(args: &ReplayArgs) -> miette::Result<Exit> {
     let ReplayArgs { input, folders: Folders { policies, keys, dev }, approvals, threads, format } = args;
     let (_, gate) = files::load(policies, keys, *dev)?;
     let approvals = approvals.as_deref().map(Approvals::read).transpose()?.unwrap_or_default();
-    let threads = threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
-    let tally = work::replay(input, &gate, &approvals, threads)?;
+    let threads = threads.map_or_else(cores, usize::from);
+    let tally = replay(input, None, &gate, &approvals, threads)?;
     output::stdout(&match format {
         Format::Human => tally.human(input, &format!("against policies {}", gate.policy_digest())),
         Format::Json => output::json(&tally.json(input, Some(&gate.policy_digest().to_string())))?,
@@ -65,4 +66,9 @@ pub fn run(args: &ReplayArgs) -> miette::Result<Exit> {
         output::stderr(&format!("warning: {} could not be read as a record\n", number_of(tally.malformed, "line")));
     }
     Ok(if tally.groups.is_empty() { Exit::Ok } else { Exit::VerificationFailed })
+}
+
+/// How many threads there are cores for.
+pub(super) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }

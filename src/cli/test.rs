@@ -23,9 +23,10 @@ use super::output::{self, Format};
 use super::{Exit, exit};
 pub(super) use asking::{Circumstances, Question};
 pub(super) use callers::Caller;
+pub(super) use cases::{Asked, Case};
 use coverage::Coverage;
 pub(super) use folder::{MATRIX, Tests};
-pub(super) use run::{Answered, answer};
+pub(super) use run::{Answered, Got, answer, run as ask};
 use told::Told;
 pub(super) use yaml::{Members, Node, Source, Value};
 

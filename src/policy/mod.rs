@@ -14,6 +14,8 @@ mod lints;
 mod load;
 mod names;
 mod policies;
+#[cfg(feature = "cli")]
+mod proving;
 mod reads;
 mod routes;
 mod routes_file;
@@ -28,6 +30,8 @@ pub use advice::{About, Advice, LINTS};
 pub(crate) use diagnose::syntax;
 pub use explain::{Clause, Explained, Explanation, Met};
 pub use index::Scan;
+#[cfg(feature = "cli")]
+pub(crate) use proving::{required_attributes, shown};
 pub use reads::Reads;
 #[cfg(feature = "cli")]
 pub(crate) use routes::route_problem;

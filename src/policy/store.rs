@@ -123,6 +123,12 @@ impl PolicyStore {
         Reads::of(self.index.policies())
     }
 
+    /// The policies, for who compares them.
+    #[cfg(feature = "cli")]
+    pub(crate) fn policy_set(&self) -> &PolicySet {
+        &self.set
+    }
+
     /// The schema.
     pub fn schema(&self) -> &Schema {
         &self.schema

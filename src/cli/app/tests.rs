@@ -24,13 +24,15 @@ fn help(command: &mut clap::Command) -> String {
 }
 
 /// The commands whose whole text is this folder's; `up` and `seal` are looked at in the same way but not kept word by word.
-const KEPT: [&str; 15] = [
+const KEPT: [&str; 17] = [
     "",
     "new",
     "check",
     "fmt",
     "test",
     "matrix",
+    "diff",
+    "prove",
     "why",
     "rollback",
     "token",

@@ -71,8 +71,20 @@ fn parse(kept: &str) -> Vec<(&str, BTreeMap<&str, Answer>)> {
 }
 
 impl Answer {
-    fn allows(&self) -> bool {
+    pub(super) fn allows(&self) -> bool {
         self.0.starts_with("allow")
+    }
+
+    /// The policies that decided it. Empty where none did.
+    pub(super) fn by(&self) -> Vec<String> {
+        let ids = self.0.split_once(' ').map(|(_, rest)| rest.trim().split("  ").next().unwrap_or_default()).unwrap_or_default();
+        // What is needed stands where no policy decided; an id has no space.
+        ids.split(", ").filter(|id| !id.is_empty() && !id.contains(' ')).map(str::to_owned).collect()
+    }
+
+    /// Whether a policy failed.
+    pub(super) fn failed(&self) -> bool {
+        self.0.split_once(' ').is_some_and(|(_, rest)| rest.trim_start().starts_with("error "))
     }
 
     /// `denied by documents.freeze`.

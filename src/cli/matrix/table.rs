@@ -19,8 +19,12 @@ pub(super) struct Table {
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) name: String,
+    /// The decoded path that is asked for.
+    pub(super) path: String,
     /// One for each caller.
     pub(super) answers: Vec<Answer>,
+    /// Whom policies see in each of them.
+    pub(super) principals: Vec<String>,
 }
 
 /// The answer in one cell, as the file has it.
@@ -79,9 +83,11 @@ impl Table {
             members.finish(&mut source);
         }
         tests.valid(report)?;
-        let asked = |row: Asked| Row {
-            answers: callers.iter().map(|(_, caller)| answer(&tests.gate, caller, &row.question)).collect(),
-            name: row.name,
+        let asked = |row: Asked| {
+            let answers = callers.iter().map(|(_, caller)| answer(&tests.gate, caller, &row.question));
+            let (answers, principals) = answers.unzip();
+            let path = row.question.facts.as_ref().map(|facts| facts.path.decoded()).unwrap_or_default();
+            Row { name: row.name, path, answers, principals }
         };
         let rows = rows.into_iter().map(asked).collect();
         Ok(Self { comment, rows, callers: callers.into_iter().map(|(name, _)| name).collect() })
@@ -157,10 +163,11 @@ fn asked(name: String, request: &str, circumstances: &Circumstances, node: &Node
     Some(Asked { name, question })
 }
 
-fn answer(gate: &Gate, caller: &Caller, question: &Question) -> Answer {
-    let Ok(facts) = &question.facts else { return Answer("deny".to_owned()) };
+/// The answer, and the principal that it is about.
+fn answer(gate: &Gate, caller: &Caller, question: &Question) -> (Answer, String) {
+    let Ok(facts) = &question.facts else { return (Answer("deny".to_owned()), String::new()) };
     let verdict = gate.policy().authorize(facts, &caller.identity(question.time), question.purpose, question.time);
-    Answer(told(&verdict))
+    (Answer(told(&verdict)), verdict.principal)
 }
 
 /// An answer in the file's words.

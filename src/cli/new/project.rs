@@ -56,6 +56,7 @@ pub(super) fn common(readme: &str) -> Files {
         (".gitignore", "/target\n/keys/dev\n/.spin\n/.cedargate\n"),
         ("README.md", readme),
         ("policies/guardrails.cedar", include_str!("template/guardrails.cedar")),
+        ("policies/proofs.yaml", include_str!("template/proofs.yaml")),
     ]
     .into_iter()
     .map(|(path, text)| (path.to_owned(), text.to_owned()))

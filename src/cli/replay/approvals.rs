@@ -12,7 +12,7 @@ use crate::decision::Flip;
 /// The approvals of a file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Approvals {
+pub(in crate::cli) struct Approvals {
     version: u8,
     #[serde(default)]
     approve: Vec<Approval>,
@@ -43,7 +43,7 @@ fn flip<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Flip, D::Er
 
 impl Approvals {
     /// Reads a file strictly.
-    pub(super) fn read(path: &Path) -> miette::Result<Self> {
+    pub(in crate::cli) fn read(path: &Path) -> miette::Result<Self> {
         let text = std::fs::read_to_string(path).into_diagnostic().wrap_err_with(|| format!("`{}`", path.display()))?;
         Self::parse(&text).map_err(|error| miette!(help = "docs/replay.md shows one", "`{}`: {error}", path.display()))
     }
@@ -60,7 +60,7 @@ impl Approvals {
     }
 
     /// The first that approves this.
-    pub(super) fn find(&self, flip: Flip, by: &[String], example: &Example) -> Option<usize> {
+    pub(in crate::cli) fn find(&self, flip: Flip, by: &[String], example: &Example) -> Option<usize> {
         self.approve.iter().position(|one| {
             one.flip == flip
                 && one.policy.as_ref().is_none_or(|policy| by.contains(policy))
@@ -69,8 +69,19 @@ impl Approvals {
         })
     }
 
+    /// The policies of which everything that they newly allow is approved, whoever asks and wherever, each with its approval.
+    pub(in crate::cli) fn whole_policies(&self) -> Vec<(usize, &str)> {
+        let whole = |one: &&Approval| one.flip == Flip::DenyToAllow && one.path.is_none() && one.principal.is_none();
+        self.approve
+            .iter()
+            .enumerate()
+            .filter(|(_, one)| whole(one))
+            .filter_map(|(index, one)| Some((index, one.policy.as_deref()?)))
+            .collect()
+    }
+
     /// Those that approved nothing, in words.
-    pub(super) fn unused(&self, used: &BTreeSet<usize>) -> Vec<String> {
+    pub(in crate::cli) fn unused(&self, used: &BTreeSet<usize>) -> Vec<String> {
         let unused = self.approve.iter().enumerate().filter(|(index, _)| !used.contains(index));
         unused.map(|(_, one)| format!("{} ({})", one.flip.as_str(), one.because)).collect()
     }

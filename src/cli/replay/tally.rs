@@ -126,7 +126,8 @@ impl Tally {
         }
     }
 
-    fn flips(&self, flip: Flip) -> u64 {
+    /// How many answers flip so, without those that are approved.
+    pub(in crate::cli) fn flips(&self, flip: Flip) -> u64 {
         self.groups.iter().filter(|(group, _)| group.flip == flip).fold(0, |sum: u64, (_, (number, _))| sum.saturating_add(*number))
     }
 

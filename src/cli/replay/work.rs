@@ -10,7 +10,7 @@ use super::approvals::Approvals;
 use super::tally::{Example, Group, Tally};
 use crate::audit::Entry;
 use crate::bundle::Gate;
-use crate::decision::Replayer;
+use crate::decision::{Replayed, Replayer};
 
 /// Lines that are handed on together.
 const BATCH: usize = 256;
@@ -19,12 +19,18 @@ const WAITING: usize = 4;
 
 type Batch = Vec<(Place, String)>;
 
-/// Asks every record of the logs.
+/// Asks every record of the logs. What was answered before is what the record says, or what `old` answers today.
 ///
 /// # Errors
 /// When a file cannot be read.
-pub(super) fn replay(input: &Input, gate: &Gate, approvals: &Approvals, threads: usize) -> miette::Result<Tally> {
-    let replayer = Replayer::new(gate);
+pub(in crate::cli) fn replay(
+    input: &Input,
+    old: Option<&Gate>,
+    gate: &Gate,
+    approvals: &Approvals,
+    threads: usize,
+) -> miette::Result<Tally> {
+    let replayer = Both { old: old.map(Replayer::new), new: Replayer::new(gate) };
     let (send, receive) = sync_channel::<Batch>(threads.saturating_mul(WAITING));
     let receive = Mutex::new(receive);
     std::thread::scope(|scope| {
@@ -49,7 +55,26 @@ pub(super) fn replay(input: &Input, gate: &Gate, approvals: &Approvals, threads:
     })
 }
 
-fn ask(batches: &Mutex<Receiver<Batch>>, replayer: &Replayer<'_>, approvals: &Approvals) -> Tally {
+/// Whom records are asked of.
+struct Both<'g> {
+    old: Option<Replayer<'g>>,
+    new: Replayer<'g>,
+}
+
+impl Both<'_> {
+    fn replay(&self, entry: &Entry) -> Vec<Replayed> {
+        let mut answers = self.new.replay(entry);
+        for (answer, old) in answers.iter_mut().zip(self.old.iter().flat_map(|old| old.replay(entry))) {
+            match old.after {
+                Ok(before) => answer.before = before,
+                Err(why) => answer.after = Err(why),
+            }
+        }
+        answers
+    }
+}
+
+fn ask(batches: &Mutex<Receiver<Batch>>, replayer: &Both<'_>, approvals: &Approvals) -> Tally {
     let mut tally = Tally::default();
     loop {
         let batch = match batches.lock() {
@@ -66,7 +91,7 @@ fn ask(batches: &Mutex<Receiver<Batch>>, replayer: &Replayer<'_>, approvals: &Ap
     }
 }
 
-fn one(entry: &Entry, place: Place, replayer: &Replayer<'_>, approvals: &Approvals, tally: &mut Tally) {
+fn one(entry: &Entry, place: Place, replayer: &Both<'_>, approvals: &Approvals, tally: &mut Tally) {
     tally.records = tally.records.saturating_add(1);
     let answers = replayer.replay(entry);
     if answers.is_empty() {

@@ -33,7 +33,7 @@ pub(super) fn bundle() -> Bundle {
                 if path != "policies/tests" {
                     add(bundle, &entry.path(), &path);
                 }
-            } else {
+            } else if path != "policies/proofs.yaml" {
                 bundle.insert(path, std::fs::read(entry.path()).unwrap());
             }
         }

@@ -5,10 +5,15 @@ use std::sync::{Arc, LazyLock};
 
 use proptest::prelude::*;
 
+#[cfg(feature = "cli")]
+use cedar_policy::{Authorizer, Decision, Policy, PolicySet, RequestEnv};
+
 use super::{bundle, certificate, load, token};
 use crate::decision::UnixTime;
 use crate::identity::{Identity, PrincipalKind};
 use crate::policy::PolicyStore;
+#[cfg(feature = "cli")]
+use crate::policy::context::{SAMPLE_SIGNING, sample_link};
 use crate::policy::store::Question;
 use crate::policy::{Purpose, Scan};
 use crate::request::Method;
@@ -59,6 +64,12 @@ fn identity() -> impl Strategy<Value = Identity> {
     prop_oneof![1 => Just(Identity::Anonymous), 4 => both]
 }
 
+#[cfg(feature = "cli")]
+fn link() -> impl Strategy<Value = Identity> {
+    let certificate = proptest::option::of(any::<String>().prop_map(|name| Box::new(certificate(&name))));
+    certificate.prop_map(|certificate| Identity::SignedUrl { link: Box::new(sample_link()), certificate })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
 
@@ -90,5 +101,41 @@ proptest! {
             prop_assert_eq!(verdict.errors.is_empty(), asked, "{:?}", verdict);
         }
         prop_assert!(asked || !verdict.allow);
+    }
+
+    /// SECURITY: a proof is about requests that keep these promises. One that does not would be a request nobody proved anything about.
+    #[test]
+    #[cfg(feature = "cli")]
+    fn whatever_the_gate_asks_keeps_what_it_promises_to_proofs(
+        method in proptest::sample::select(Method::ALL.to_vec()),
+        segments in prop_oneof![
+            proptest::collection::vec(segment(), 0..5),
+            proptest::sample::select(vec!["api/documents/1", "api/documents", "api/orders", "api/orders/41", "api/orders/41/refund", "api/admin/audit", "media/a"])
+                .prop_map(|path| path.split('/').map(str::to_owned).collect()),
+        ],
+        identity in prop_oneof![4 => identity(), 1 => link()],
+        purpose in proptest::sample::select(vec![Purpose::Request, Purpose::Request, Purpose::Sign(SAMPLE_SIGNING)]),
+        now in 1_577_836_800..253_402_300_799_i64,
+    ) {
+        // A link makes no others: `sign` is never asked of one.
+        prop_assume!(!(matches!(purpose, Purpose::Sign(_)) && identity.link().is_some()));
+        let question =
+            Question { method, https: true, host: "h", segments: &segments, parameters: &[], client: None, headers: &[] };
+        let verdict = STORE.ask(question, &identity, purpose, UnixTime(now));
+        let named = STORE.name(question, &identity, purpose);
+        if let Ok(Some((request, entities))) = STORE.prepare(&named, question, &identity, purpose, UnixTime(now)) {
+            let of = |uid: Option<&cedar_policy::EntityUid>| uid.unwrap().type_name().clone();
+            let kind = RequestEnv::new(of(request.principal()), request.action().unwrap().clone(), of(request.resource()));
+            prop_assert!(STORE.asked().contains(&kind), "{kind:?}");
+            let authorizer = Authorizer::new();
+            for promise in STORE.promises(&kind, &PolicyStore::named_in(STORE.policy_set())) {
+                let policy = Policy::parse(None, format!("permit(principal, action, resource) when {{ {promise} }};")).unwrap();
+                let response = authorizer.is_authorized(&request, &PolicySet::from_policies([policy]).unwrap(), &entities);
+                prop_assert!(response.decision() == Decision::Allow, "{} of {}", promise, request);
+            }
+            // And the policies that proofs are about are those that decide.
+            let met = authorizer.is_authorized(&request, &STORE.met_by(&kind).unwrap(), &entities);
+            prop_assert_eq!(met.decision() == Decision::Allow, verdict.allow, "{}", request);
+        }
     }
 }

@@ -11,5 +11,6 @@ pub mod pki;
 pub mod process;
 pub mod s3;
 pub mod schema;
+pub mod solver;
 pub mod terminator;
 pub mod token;

@@ -167,7 +167,7 @@ pub(super) fn used(held: &Held, token: &TokenIdentity, settings: &Settings) {
     }
 }
 
-/// Prepares keys, when the answer to the request that made them due is given: it takes a millisecond or two.
+/// Prepares keys, when the answer to the request that made them due is given: it takes two or three milliseconds.
 pub(super) fn prepare_due() {
     let due = DUE.take();
     if !due.is_empty() {

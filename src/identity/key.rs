@@ -195,7 +195,7 @@ impl Key {
         self.accepts(algorithm).then_some((algorithm, bytes))
     }
 
-    /// The same key, prepared; `None` for keys that are left to `ring`. Takes one or two milliseconds in wasm.
+    /// The same key, prepared; `None` for keys that are left to `ring`. Takes two or three milliseconds in wasm.
     pub(super) fn prepare(&self) -> Option<Self> {
         self.preparable()?;
         Some(Self { prepared: Some(Arc::new(self.material.prepare()?)), ..self.clone() })

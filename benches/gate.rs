@@ -21,10 +21,10 @@
 #[allow(dead_code, reason = "shared with the end-to-end suite")]
 mod support;
 
-#[path = "signatures/measure.rs"]
-mod signatures;
 #[path = "gate/authoring.rs"]
 mod authoring;
+#[path = "signatures/measure.rs"]
+mod signatures;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -8,8 +8,8 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEn
 
 use super::output::{self, Color};
 use super::{
-    Exit, archive, attempt, audit, check, completions, diagnostic, diff, exit, fmt, man, matrix, new, prove, reasons, release, replay, revoke,
-    rollback, seal, sign, test, token, up, verify_url, why,
+    Exit, archive, attempt, audit, check, completions, diagnostic, diff, exit, fmt, man, matrix, new, prove, reasons, release, replay,
+    revoke, rollback, seal, sign, test, token, up, verify_url, why,
 };
 
 const EXAMPLES: &str = r"

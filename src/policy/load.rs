@@ -46,6 +46,8 @@ fn parts(bundle: &Bundle, report: &mut Report) -> Option<PolicyStore> {
         authorizer: cedar_policy::Authorizer::new(),
         schema,
         index,
+        #[cfg(feature = "cli")]
+        set: policies.set,
         signing,
         step_ups: policies.step_ups,
         policies: policies.refs,

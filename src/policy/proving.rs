@@ -188,11 +188,11 @@ impl PolicyStore {
     pub(crate) fn met_by(&self, kind: &RequestEnv) -> Result<PolicySet, String> {
         let named = |name: &str| self.actions.get(name).is_some_and(|action| action.uid == *kind.action());
         if *kind.principal() != self.names.signed_url || named(names::SIGN) || named(names::REVOKE) {
-            return self.set();
+            return Ok(self.set.clone());
         }
         let sign = self.actions.get(names::SIGN).filter(|sign| sign.resources.contains(kind.resource()));
         let Some(sign) = sign.filter(|_| self.signing.permitted) else { return Ok(PolicySet::new()) };
-        let mut set = self.set()?;
+        let mut set = self.set.clone();
         if sign.principals.contains(kind.principal()) {
             for policy in self.signing.forbids.policies() {
                 let mut json = policy.to_json().map_err(|error| error.to_string())?;
@@ -220,11 +220,6 @@ impl PolicyStore {
             look(condition, required, &mut found);
         }
         found.map(|name| format!("looks at `{name}` of an entity that the gate may not know"))
-    }
-
-    /// All policies as one set.
-    fn set(&self) -> Result<PolicySet, String> {
-        PolicySet::from_policies(self.index.policies().cloned()).map_err(|error| error.to_string())
     }
 
     /// What a set of policies looks at.
@@ -383,7 +378,7 @@ mod tests {
     #[test]
     fn routes_and_the_tree_of_paths_are_promised() {
         let store = load(&bundle());
-        let promises = |of: &str| store.promises(&kind(of), &PolicyStore::named_in(&store.set().unwrap())).into_iter().collect::<Vec<_>>().join("\n");
+        let promises = |of: &str| store.promises(&kind(of), &PolicyStore::named_in(&store.set)).into_iter().collect::<Vec<_>>().join("\n");
         let documents = promises("User GET Document");
         assert!(documents.contains("(resource in Gate::Path::\"/api/documents\")"), "{documents}");
         assert!(documents.contains("(!(resource in Gate::Path::\"/api/admin\"))"), "{documents}");

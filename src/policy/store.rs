@@ -29,6 +29,9 @@ pub struct PolicyStore {
     pub(super) schema: Schema,
     /// All policies.
     pub(super) index: Index,
+    /// The same as one set, for who compares them and proves things of them. No gate needs it.
+    #[cfg(feature = "cli")]
+    pub(super) set: cedar_policy::PolicySet,
     /// What lifts those `forbid` policies that say it.
     pub(super) step_ups: BTreeMap<String, StepUp>,
     /// The `forbid` policies that name `sign`, and whether any `permit` can apply to it: links live as long as signing does.
@@ -125,7 +128,7 @@ impl PolicyStore {
 
     /// The policies, for who compares them.
     #[cfg(feature = "cli")]
-    pub(crate) fn policy_set(&self) -> &PolicySet {
+    pub(crate) fn policy_set(&self) -> &cedar_policy::PolicySet {
         &self.set
     }
 

@@ -14,7 +14,7 @@ use crate::identity::{Identity, PrincipalKind};
 use crate::policy::PolicyStore;
 #[cfg(feature = "cli")]
 use crate::policy::context::{SAMPLE_SIGNING, sample_link};
-use crate::policy::store::Question;
+use crate::policy::store::{Prepared, Question};
 use crate::policy::{Purpose, Scan};
 use crate::request::Method;
 
@@ -121,9 +121,9 @@ proptest! {
         prop_assume!(!(matches!(purpose, Purpose::Sign(_)) && identity.link().is_some()));
         let question =
             Question { method, https: true, host: "h", segments: &segments, parameters: &[], client: None, headers: &[] };
-        let verdict = STORE.ask(question, &identity, purpose, UnixTime(now));
+        let verdict = STORE.ask(question, &identity, purpose, UnixTime(now), Scan::Index);
         let named = STORE.name(question, &identity, purpose);
-        if let Ok(Some((request, entities))) = STORE.prepare(&named, question, &identity, purpose, UnixTime(now)) {
+        if let Ok(Some(Prepared { request, entities, .. })) = STORE.prepare(&named, question, &identity, purpose, UnixTime(now), Scan::Everything) {
             let of = |uid: Option<&cedar_policy::EntityUid>| uid.unwrap().type_name().clone();
             let kind = RequestEnv::new(of(request.principal()), request.action().unwrap().clone(), of(request.resource()));
             prop_assert!(STORE.asked().contains(&kind), "{kind:?}");

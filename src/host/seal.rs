@@ -101,10 +101,13 @@ pub struct Sealer {
     worker: Mutex<Option<Sender<Job>>>,
 }
 
+/// What comes of a job: the component, and what it said of itself.
+type Snapshot = Result<(Vec<u8>, Told), SealError>;
+
 /// What the thread is asked: to seal a bundle, or only to be ready for one.
 struct Job {
     bundle: Option<Bundle>,
-    answer: Sender<Result<(Vec<u8>, Told), SealError>>,
+    answer: Sender<Snapshot>,
 }
 
 impl Sealer {
@@ -150,7 +153,7 @@ impl Sealer {
     }
 
     /// Hands a job to the thread; where there is none, or it has ended with an error, to a new one.
-    fn ask(&self, bundle: Option<Bundle>) -> Result<Receiver<Result<(Vec<u8>, Told), SealError>>, SealError> {
+    fn ask(&self, bundle: Option<Bundle>) -> Result<Receiver<Snapshot>, SealError> {
         let (answer, answered) = channel();
         let mut worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner);
         let mut job = Job { bundle, answer };

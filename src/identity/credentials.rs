@@ -242,7 +242,7 @@ pub fn verify(
                     Ok(()) => {
                         note(CredentialKind::Token, Fate::Verified);
                         verified_token = Some((sent.compact, identity));
-                        learned = first.then(|| (sent.compact, token));
+                        learned = first.then_some((sent.compact, token));
                     }
                 }
             }

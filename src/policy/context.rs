@@ -216,7 +216,7 @@ fn pairs(input: &Input<'_>, needs: Needs) -> Result<Vec<(String, Value)>, String
     all.built("query", || named(input.query.iter().map(|(name, value)| (name.as_str(), value.as_str()))))?;
     all.built("headers", || named(input.headers.iter().copied()))?;
     all.put("https", || Value::new_bool(input.https));
-    all.put("time", || Value::new_datetime(&moment.to_string()));
+    all.put("time", || Value::new_datetime(moment.to_string()));
     all.put("hour", || Value::new_long(moment.hour));
     all.put("weekday", || Value::new_long(moment.weekday));
     all.some("client_ip", input.client, |client| Value::new_ip(address(client)));
@@ -295,7 +295,7 @@ pub(super) fn principal(identity: &Identity, needs: Needs) -> Vec<(String, Value
             all.some("client_id", token.client_id.as_deref(), string);
         }
         Identity::SignedUrl { link, certificate: _ } => {
-            let datetime = |moment: Moment| Value::new_datetime(&moment.to_string());
+            let datetime = |moment: Moment| Value::new_datetime(moment.to_string());
             all.put("issuer", || string(&link.issuer));
             all.put("subject", || string(&link.subject));
             all.put("key_id", || string(&link.key_id));

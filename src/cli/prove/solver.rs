@@ -42,6 +42,7 @@ pub(in crate::cli) struct Question<'a> {
 
 /// What may hold for every request.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "there are as many as there are questions, and each of them takes seconds")]
 pub(in crate::cli) enum Claim {
     /// The policy can always be evaluated.
     NeverErrors(Box<Policy>),
@@ -102,8 +103,9 @@ impl Solver {
         let kind = schema.request_envs().next().ok_or("there is nothing to ask")?;
         let denies = |condition: &str| {
             let policy = Policy::parse(None, format!("permit (principal, action, resource) when {{ {condition} }};"));
-            let set = policy.map_err(|error| error.to_string()).map(|policy| PolicySet::from_policies([policy]));
-            Ok::<_, String>(Question { kind: &kind, schema: &schema, claim: Claim::AlwaysDenies(set?.map_err(|error| error.to_string())?) })
+            let policy = policy.map_err(|error| error.to_string())?;
+            let set = PolicySet::from_policies([policy]).map_err(|error| error.to_string())?;
+            Ok::<_, String>(Question { kind: &kind, schema: &schema, claim: Claim::AlwaysDenies(set) })
         };
         let questions = [denies("context.n > 3 && context.n < 4")?, denies("context.n > 3 && context.n < 5 && context.s like \"a*\"")?];
         match self.answers(&questions).as_slice() {
@@ -171,10 +173,10 @@ impl<'s> Session<'s> {
 
     fn ask(&mut self, question: &Question<'_>) -> Answer {
         let Question { kind, schema, claim } = question;
-        let set = |set: &PolicySet| CompiledPolicySet::compile(set, kind, schema);
+        let set = |set: &PolicySet| CompiledPolicySet::compile(set, kind, schema).map_err(Box::new);
         let answer = match claim {
             Claim::NeverErrors(policy) => {
-                CompiledPolicy::compile(policy, kind, schema).map(|policy| self.solve(&never_errors_asserts(&policy)))
+                CompiledPolicy::compile(policy, kind, schema).map_err(Box::new).map(|policy| self.solve(&never_errors_asserts(&policy)))
             }
             Claim::AlwaysDenies(policies) => set(policies).map(|policies| self.solve(&always_denies_asserts(&policies))),
             Claim::Implies(one, other) => set(one).and_then(|one| Ok(self.solve(&implies_asserts(&one, &set(other)?)))),

@@ -305,5 +305,5 @@ pub(super) fn guarded(policy: &Policy, guard: &[Value]) -> Result<Policy, String
         let own = members.get("conditions").and_then(Value::as_array).cloned().unwrap_or_default();
         members.insert("conditions".to_owned(), json!(guard.iter().cloned().chain(own).collect::<Vec<_>>()));
     }
-    Policy::from_json(Some(PolicyId::new(policy.id().to_string())), json).map_err(|error| error.to_string())
+    Policy::from_json(Some(PolicyId::new(policy.id())), json).map_err(|error| error.to_string())
 }

@@ -29,7 +29,7 @@ impl Key {
     /// A key from its big-endian modulus and exponent, without leading zeros; `None` when the exponent is not 65537, the modulus
     /// is even, or does not have 2048 to 4096 bits.
     pub(super) fn new(n: &[u8], e: &[u8]) -> Option<Self> {
-        if e != EXPONENT || !n.first().is_some_and(|first| *first != 0) {
+        if e != EXPONENT || n.first().is_none_or(|first| *first == 0) {
             return None;
         }
         match n.len() {

@@ -30,7 +30,7 @@ fn entity(number: u8) -> EntityUid {
 /// `Action::"0"` to `Action::"3"`; the even ones are in `Action::"4"`, all in `Action::"5"`.
 static ACTIONS: LazyLock<BTreeMap<String, Action>> = LazyLock::new(|| {
     let action = |id: usize| {
-        let groups = [Some(5), (id % 2 == 0).then_some(4)].into_iter().flatten().map(|id| uid("Action", id));
+        let groups = [Some(5), id.is_multiple_of(2).then_some(4)].into_iter().flatten().map(|id| uid("Action", id));
         let own = Entity::new_no_attrs(uid("Action", id), groups.clone().collect());
         let entities = [own].into_iter().chain(groups.map(Entity::with_uid)).collect();
         (
@@ -81,7 +81,7 @@ fn add(set: &mut PolicySet, index: usize, [effect, principal, who, action, which
     let actions = actions(action, which);
     let id = PolicyId::new(format!("p{index}"));
     // A slot stands only where a scope names an entity.
-    let slot = |form: u8| matches!(form % 6, 3 | 4) && form % 7 == 0;
+    let slot = |form: u8| matches!(form % 6, 3 | 4) && form.is_multiple_of(7);
     let (of_principal, of_resource) = (side("principal", principal, who), side("resource", resource, what));
     if !slot(principal) && !slot(resource) {
         let text = format!("{effect}({of_principal}, {actions}, {of_resource}) {condition};");

@@ -213,7 +213,7 @@ fn an_issuer_whose_key_is_rotated_goes_live() {
     // A private key among them is refused, as ever.
     project.write("suite/slip.pem", "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIA==\n-----END PRIVATE KEY-----\n");
     up.said("not live: ", 1);
-    assert!(up.so_far().contains("suite/slip.pem: error[key.private]"), "{}", up.so_far());
+    assert!(up.so_far().contains("suite/slip.pem:1:12: error[key.private]"), "{}", up.so_far());
     assert_eq!((status(Key::Ed), status(Key::Stranger)), (401, 200));
 }
 

@@ -140,7 +140,6 @@ fn two_thousand_requests_across_ten_swaps_lose_nothing_and_each_is_answered_by_o
 }
 
 #[test]
-#[ignore = "takes minutes of both cores, and has not been seen to its end yet: run it by itself"]
 fn what_is_broken_or_fails_its_tests_never_goes_live_and_what_is_mended_does() {
     let (project, origin) = (Project::new(), start());
     project.write("policies/watched.cedar", &policy(0));

@@ -121,7 +121,7 @@ impl<'g> Subject<'g> {
 
     fn never_errors(&self, ids: &[String], condition: &str, kinds: &[&RequestEnv], solver: &Solver) -> Result<Verdict, String> {
         let (mut questions, mut unprovable) = (vec![], BTreeSet::new());
-        let about = PolicySet::from_policies([claims::when(condition)?]).map_err(|error| error.to_string())?;
+        let about = alone(claims::when(condition)?)?;
         for kind in kinds {
             let guard = conditions(&all(&self.promises(kind, &about), condition))?;
             for policy in self.store.met_by(kind)?.policies().filter(|policy| ids.is_empty() || ids.contains(&policy.id().to_string())) {
@@ -139,13 +139,8 @@ impl<'g> Subject<'g> {
     }
 
     fn always_denies(&self, condition: &str, except: &[String], solver: &Solver) -> Result<Verdict, String> {
-        let about = self.about(condition)?;
-        let unprovable = self.unprovable_with(&about);
-        if !unprovable.is_empty() {
-            return Ok(Verdict::NotProved(unprovable));
-        }
-        let kinds = match self.possible(condition, &about, solver)? {
-            Ok(kinds) => kinds,
+        let (about, kinds) = match self.possible(condition, solver)? {
+            Ok(possible) => possible,
             Err(verdict) => return Ok(verdict),
         };
         let mut questions = vec![];
@@ -160,19 +155,13 @@ impl<'g> Subject<'g> {
     }
 
     fn always_allows(&self, condition: &str, solver: &Solver) -> Result<Verdict, String> {
-        let about = self.about(condition)?;
-        let unprovable = self.unprovable_with(&about);
-        if !unprovable.is_empty() {
-            return Ok(Verdict::NotProved(unprovable));
-        }
-        let kinds = match self.possible(condition, &about, solver)? {
-            Ok(kinds) => kinds,
+        let (about, kinds) = match self.possible(condition, solver)? {
+            Ok(possible) => possible,
             Err(verdict) => return Ok(verdict),
         };
         let mut questions = vec![];
         for kind in &kinds {
-            let holds = claims::when(&all(&self.promises(kind, &about), condition))?;
-            let holds = PolicySet::from_policies([holds]).map_err(|error| error.to_string())?;
+            let holds = alone(claims::when(&all(&self.promises(kind, &about), condition))?)?;
             let claim = solver::Claim::Implies(holds, self.store.met_by(kind)?);
             questions.push(Question { kind, schema: self.store.schema(), claim });
         }
@@ -183,23 +172,23 @@ impl<'g> Subject<'g> {
         }
     }
 
-    /// The condition as a policy.
-    fn about(&self, condition: &str) -> Result<PolicySet, String> {
-        PolicySet::from_policies([claims::when(condition)?]).map_err(|error| error.to_string())
-    }
-
     fn unprovable_with(&self, about: &PolicySet) -> Vec<String> {
         let condition =
             about.policies().filter_map(|policy| Some(format!("the condition {}", PolicyStore::unprovable(policy, &self.required)?)));
         self.unprovable(self.store.policy_set()).into_iter().chain(condition).collect()
     }
 
-    /// The kinds of request for which the condition can hold, those of which nobody knows included.
-    fn possible(&self, condition: &str, about: &PolicySet, solver: &Solver) -> Result<Result<Vec<&RequestEnv>, Verdict>, String> {
+    /// The condition as a policy, and the kinds of request for which it can hold, those of which nobody knows included; or why nothing can
+    /// be proved with it.
+    fn possible(&self, condition: &str, solver: &Solver) -> Result<Result<(PolicySet, Vec<&RequestEnv>), Verdict>, String> {
+        let about = alone(claims::when(condition)?)?;
+        let unprovable = self.unprovable_with(&about);
+        if !unprovable.is_empty() {
+            return Ok(Err(Verdict::NotProved(unprovable)));
+        }
         let mut questions = vec![];
         for kind in &self.kinds {
-            let holds = claims::when(&all(&self.promises(kind, about), condition))?;
-            let set = PolicySet::from_policies([holds]).map_err(|error| error.to_string())?;
+            let set = alone(claims::when(&all(&self.promises(kind, &about), condition))?)?;
             questions.push(Question { kind, schema: self.store.schema(), claim: solver::Claim::AlwaysDenies(set) });
         }
         let answers = solver.answers(&questions);
@@ -208,7 +197,7 @@ impl<'g> Subject<'g> {
         if possible.is_empty() {
             return Ok(Err(Verdict::NotProved(vec!["no request can meet the condition: a proof of it would mean nothing".to_owned()])));
         }
-        Ok(Ok(possible))
+        Ok(Ok((about, possible)))
     }
 
     fn verdict(&self, questions: &[Question<'_>], answers: Vec<Answer>, kinds: usize) -> Verdict {
@@ -239,6 +228,11 @@ impl<'g> Subject<'g> {
         let fails = |request: &Request, entities: &Entities| claim.fails(request, entities);
         Shower { store: self.store, kind: question.kind, set: &set, fails: &fails }.show(request, entities)
     }
+}
+
+/// A set of one policy.
+fn alone(policy: Policy) -> Result<PolicySet, String> {
+    PolicySet::from_policies([policy]).map_err(|error| error.to_string())
 }
 
 /// The first reasons, and how many more there are.

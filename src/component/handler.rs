@@ -151,13 +151,10 @@ async fn identify(
 ) -> (Result<Verified, Denial>, Held) {
     let presented = known::presented(evidence, settings.token_cache);
     let held = keys::supply(gate, presented.key_need(gate), settings, now).await;
-    let verified = decision::verify(gate, facts, &presented, &settings.deployment, held.supply(), now);
-    let verified = verified.map(|mut verified| {
-        if let Some(learned) = verified.learned().filter(|_| settings.token_cache) {
-            known::learn(learned);
-        }
-        verified
-    });
+    let mut verified = decision::verify(gate, facts, &presented, &settings.deployment, held.supply(), now);
+    if let Some(learned) = verified.as_mut().ok().and_then(Verified::learned) {
+        known::learn(learned);
+    }
     (verified, held)
 }
 

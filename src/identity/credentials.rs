@@ -89,6 +89,8 @@ pub struct Presented<'a> {
 struct Sent<'a> {
     scheme: Scheme,
     compact: &'a str,
+    /// Its digest, where it is to be remembered.
+    digest: Option<Digest>,
     form: Form<'a>,
 }
 
@@ -115,16 +117,17 @@ impl<'a> Presented<'a> {
         Self::knowing(evidence, None)
     }
 
-    /// The same, of a token that verified before only what can change since.
+    /// The same, of a token that verified before only what can change since. One that did not is to be remembered when it does.
     pub fn knowing(evidence: &'a Evidence, known: Option<&KnownTokens>) -> Self {
         let Evidence { authorization, dpop, signed_url, signed_cookies } = evidence;
         let token = authorization.as_deref().map(|value| {
             let (scheme, compact) = authorization::read(value)?;
-            let form = match known.filter(|known| !known.is_empty()).and_then(|known| known.find(&Digest::of(compact.as_bytes()))) {
+            let digest = known.map(|_| Digest::of(compact.as_bytes()));
+            let form = match known.zip(digest.as_ref()).and_then(|(known, digest)| known.find(digest)) {
                 Some(known) => Form::Known(known),
                 None => Form::Parsed(Box::new(Token::parse(compact)?)),
             };
-            Ok(Sent { scheme, compact, form })
+            Ok(Sent { scheme, compact, digest, form })
         });
         Self { token, proof: dpop.as_deref(), link: signed_url.as_ref(), cookies: signed_cookies }
     }
@@ -235,14 +238,14 @@ pub fn verify(
         Some(Err(denial)) => note(CredentialKind::Token, Fate::Refused(denial.clone())),
         Some(Ok(sent)) => match sent.verify(gate.issuers(), supply, deployment.signatures, now) {
             Err(denial) => note(CredentialKind::Token, Fate::Refused(denial)),
-            Ok((issuer, token, first)) => {
+            Ok((issuer, token, new)) => {
                 let identity = Arc::clone(&token.identity);
                 match binding::check(issuer, sent.scheme, &identity, certificate.as_ref(), presented.proof.is_some()) {
                     Err(denial) => note(CredentialKind::Token, Fate::Refused(denial)),
                     Ok(()) => {
                         note(CredentialKind::Token, Fate::Verified);
                         verified_token = Some((sent.compact, identity));
-                        learned = first.then_some((sent.compact, token));
+                        learned = new;
                     }
                 }
             }
@@ -292,8 +295,8 @@ pub fn verify(
         }
     }
 
-    // What is worth remembering: no token that was refused for anything, and none that was known.
-    let learned = learned.filter(|_| first.is_none()).map(|(compact, token)| Learned { digest: Digest::of(compact.as_bytes()), token });
+    // Nothing of a refused request is remembered.
+    let learned = learned.filter(|_| first.is_none());
     let (identity, questions) = match first {
         // Nothing of a refused request is asked about, and its proof is not used up.
         Some(denial) => (Err(denial), Questions::default()),
@@ -313,19 +316,19 @@ pub fn verify(
 }
 
 impl Sent<'_> {
-    /// The token verified, and whether that was the first time.
+    /// The token verified, and what to remember of it where it was verified anew.
     fn verify<'g>(
         &self,
         issuers: &'g Issuers,
         supply: Supply<'_>,
         signatures: SignatureBackend,
         now: UnixTime,
-    ) -> Result<(&'g Issuer, Arc<KnownToken>, bool), Denial> {
+    ) -> Result<(&'g Issuer, Arc<KnownToken>, Option<Learned>), Denial> {
         let parsed;
         let token = match &self.form {
             Form::Parsed(token) => token,
             Form::Known(known) => match issuers.recall(known, supply, now)? {
-                Some(issuer) => return Ok((issuer, Arc::clone(known), false)),
+                Some(issuer) => return Ok((issuer, Arc::clone(known), None)),
                 // Its keys are not those it was verified with.
                 None => {
                     parsed = Token::parse(self.compact)?;
@@ -334,7 +337,9 @@ impl Sent<'_> {
             },
         };
         let (issuer, known) = issuers.verify(token, supply, signatures, now)?;
-        Ok((issuer, Arc::new(known), true))
+        let token = Arc::new(known);
+        let learned = self.digest.map(|digest| Learned { digest, token: Arc::clone(&token) });
+        Ok((issuer, token, learned))
     }
 }
 

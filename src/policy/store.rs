@@ -223,8 +223,9 @@ impl PolicyStore {
         // Those that a stronger login lifts have buckets of their own: whether it would help is known without asking again.
         let (liftable, others): (Vec<&Bucket>, Vec<&Bucket>) = buckets.iter().partition(|bucket| bucket.step_up);
         let rest = Answered::by(&self.authorizer, &others, request, entities);
-        let all = rest.clone().with(Answered::by(&self.authorizer, &liftable, request, entities));
-        let step_up = self.step_up(&all, identity, now, rest.allow() && rest.errors.is_empty());
+        let would_help = rest.allow() && rest.errors.is_empty();
+        let all = rest.with(Answered::by(&self.authorizer, &liftable, request, entities));
+        let step_up = self.step_up(&all, identity, now, would_help);
         Ok(Some((all, step_up)))
     }
 

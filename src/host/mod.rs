@@ -27,6 +27,7 @@ mod handler;
 pub mod key_value;
 pub mod manifest;
 mod outbound;
+mod prune;
 pub mod records;
 pub mod seal;
 mod section;

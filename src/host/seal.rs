@@ -18,7 +18,7 @@ use wasmtime_wasi::{Deterministic, HostMonotonicClock, HostWallClock, WasiCtx, W
 use wasmtime_wizer::{ComponentContext, WasmtimeWizerComponent, Wizer};
 
 use super::section::{self, Description};
-use super::unexport;
+use super::{prune, unexport};
 use crate::bundle::{Bundle, Digest, Gate, Report};
 
 /// The export that loads a bundle: the world `sealable` in `wit/gate.wit`.
@@ -242,6 +242,7 @@ async fn initialize(
     if unexport::exports(&sealed, INITIALIZE) {
         return Err(SealError::Failed(format!("it still exports `{INITIALIZE}`")));
     }
+    let sealed = prune::prune(&sealed, LIFTED_FROM).ok_or_else(|| SealError::Failed("its code cannot be read".into()))?;
     Ok((sealed, told))
 }
 

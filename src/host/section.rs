@@ -74,7 +74,8 @@ pub(crate) fn smallest(description: &Description) -> Vec<u8> {
     bytes
 }
 
-fn leb128(value: usize, out: &mut Vec<u8>) {
+/// Writes an unsigned LEB128 number.
+pub(super) fn leb128(value: usize, out: &mut Vec<u8>) {
     let mut rest = value;
     loop {
         let low = u8::try_from(rest & 0x7f).unwrap_or_default();

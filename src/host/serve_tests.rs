@@ -156,6 +156,8 @@ async fn another_component_takes_over_on_open_connections_and_the_old_one_goes()
         for (component, status) in [(&unsealed, 503), (&sealed, 200)] {
             swap.to(component.clone());
             let request = Request::get("/.well-known/cedargate/health").header("host", "gate.test").body(Empty::<Bytes>::new()).unwrap();
+            // The client's own task may not have seen yet that the last answer has ended.
+            sender.ready().await.unwrap();
             let response = sender.send_request(request).await.unwrap();
             assert_eq!(response.status(), status, "{round}");
             response.into_body().collect().await.unwrap();

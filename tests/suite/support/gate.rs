@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use cedargate::audit::Entry;
@@ -13,9 +13,10 @@ use cedargate::bundle::{Bundle, Digest};
 use cedargate::decision::{Replayer, UnixTime};
 use cedargate::host::allowed::AllowedHost;
 use cedargate::host::key_value::KeyValue;
-use cedargate::host::{Compiled, InstanceLimits, Manifest, Metrics, RecordSink, Server, ServerOptions, engine, seal};
+use cedargate::host::{Compiled, InstanceLimits, Manifest, Metrics, RecordSink, Sealer, Server, ServerOptions, recompiling_engine};
 use serde_json::Value;
 use tokio::runtime::Runtime;
+use wasmtime::Engine;
 
 use super::client::{Request, Response};
 use super::origin::Origin;
@@ -57,26 +58,40 @@ pub fn bundle() -> Bundle {
     cedargate::cli::files::read_bundle(&root().join("policies"), &root().join("tests/gate/keys"), false).expect("the bundle can be read")
 }
 
-/// A sealed component. Each distinct bundle is sealed once.
-pub fn sealed(bundle: &Bundle) -> Vec<u8> {
-    static DONE: Mutex<BTreeMap<Digest, Vec<u8>>> = Mutex::new(BTreeMap::new());
-    let mut done = DONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    done.entry(bundle.digest()).or_insert_with(|| seal(base(), bundle).unwrap_or_else(|e| panic!("{e}")).component).clone()
+/// What is made of each bundle once, whoever asks first. Others that ask for the same wait; those that ask for another do not.
+struct Once<T>(Mutex<BTreeMap<Digest, Arc<OnceLock<T>>>>);
+
+impl<T: Clone> Once<T> {
+    const fn new() -> Self {
+        Self(Mutex::new(BTreeMap::new()))
+    }
+
+    fn of(&self, bundle: &Bundle, make: impl FnOnce() -> T) -> T {
+        let one = Arc::clone(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(bundle.digest()).or_default());
+        one.get_or_init(make).clone()
+    }
 }
 
-/// A component ready to serve. Each distinct bundle is sealed and compiled once.
+/// A sealed component. Each distinct bundle is sealed once, and what all have in common is done once.
+pub fn sealed(bundle: &Bundle) -> Arc<Vec<u8>> {
+    static DONE: Once<Arc<Vec<u8>>> = Once::new();
+    static SEALER: OnceLock<Sealer> = OnceLock::new();
+    let sealer = SEALER.get_or_init(|| Sealer::new(base().to_owned()));
+    DONE.of(bundle, || Arc::new(sealer.seal(bundle).unwrap_or_else(|e| panic!("{e}")).component))
+}
+
+/// A component ready to serve. Each distinct bundle is compiled once, and of all of them each function.
 pub fn compiled(bundle: &Bundle) -> Compiled {
-    static DONE: Mutex<BTreeMap<Digest, Compiled>> = Mutex::new(BTreeMap::new());
-    let mut done = DONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    done.entry(bundle.digest()).or_insert_with(|| Compiled::new(&engine().unwrap(), &sealed(bundle)).unwrap()).clone()
+    static DONE: Once<Compiled> = Once::new();
+    static ENGINE: OnceLock<Engine> = OnceLock::new();
+    let engine = ENGINE.get_or_init(|| recompiling_engine().unwrap());
+    DONE.of(bundle, || Compiled::new(engine, &sealed(bundle)).unwrap())
 }
 
 /// The gate that a bundle is, natively. Each distinct bundle is loaded once.
 fn native(bundle: &Bundle) -> &'static cedargate::bundle::Gate {
-    static DONE: Mutex<BTreeMap<Digest, &'static cedargate::bundle::Gate>> = Mutex::new(BTreeMap::new());
-    let mut done = DONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    done.entry(bundle.digest())
-        .or_insert_with(|| Box::leak(Box::new(cedargate::bundle::Gate::load(bundle).expect("a bundle that was sealed"))))
+    static DONE: Once<&'static cedargate::bundle::Gate> = Once::new();
+    DONE.of(bundle, || Box::leak(Box::new(cedargate::bundle::Gate::load(bundle).expect("a bundle that was sealed"))))
 }
 
 /// How to start a gate of one's own.
@@ -187,7 +202,7 @@ impl Records {
 
     /// Reads what is new and returns the records of one decision.
     fn of(&self, id: &str) -> Vec<Value> {
-        let mut index = self.index.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
         let (read, by_id) = &mut *index;
         let new = match &self.source {
             Source::Memory(sink) => {

@@ -20,7 +20,7 @@ pub fn sealed_file() -> &'static Path {
     FILE.get_or_init(|| {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("gate.wasm");
         let new = path.with_extension(std::process::id().to_string());
-        std::fs::write(&new, sealed(&bundle())).unwrap();
+        std::fs::write(&new, sealed(&bundle()).as_slice()).unwrap();
         // Another run of the suite may be reading the old one.
         std::fs::rename(&new, &path).unwrap();
         path

@@ -27,8 +27,8 @@ use told::Told;
 const EXAMPLES: &str = r"
 cedargate diff ../main/policies policies
     what this branch changes, and whom it treats otherwise
-cedargate diff 8f9bbed9 policies --log records.jsonl
-    against what is sealed, with the requests of a decision log
+cedargate diff v1.4 policies --log records.jsonl
+    against a release, with the requests of a decision log
 cedargate diff ../main/policies policies --prove
     whether anything is allowed that was not, whatever is asked
 cedargate diff old new --approvals approvals.toml --format json
@@ -36,8 +36,8 @@ cedargate diff old new --approvals approvals.toml --format json
 
 /// Tell what a change of policies means, and for whom
 ///
-/// OLD and NEW are each a project, a folder of policies, a sealed component, or a policy digest in the archive, of which the first eight
-/// digits will do. Told are policies that came, went or say something else (not those that are only written otherwise), other files by
+/// OLD and NEW are each a project, a folder of policies, a sealed component, or what the archive has: the tag of a release, or at least
+/// four digits of a digest. Told are policies that came, went or say something else (not those that are only written otherwise), other files by
 /// what changed in them, and every answer that is another: of the matrix, of the tests, and of requests in decision logs.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::help(EXAMPLES, &[Exit::Ok, Exit::Failed, Exit::Invalid, Exit::VerificationFailed, Exit::NotProved]))]

@@ -4,6 +4,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 
+use super::support::client::Request;
+use super::support::origin::Origin;
 use super::support::process::{Ended, Project, copy};
 use super::support::solver::needed;
 
@@ -135,13 +137,41 @@ fn what_tests_ask_is_compared_too() {
     assert!(diff(&project, &["--tests", "none"]).failed(1).contains("there are no tests in `none`"));
 }
 
+/// Records that a gate wrote, decided by what is live, by what was live, and by neither.
 #[test]
-fn what_is_sealed_is_found_by_its_digest_and_in_its_component() {
+fn requests_of_a_log_are_asked_of_both() {
+    let project = project();
+    let origin = Origin::start(([127, 0, 0, 1], 0).into());
+    let up = project.up(&["--dev", "--records", "records.jsonl", "--origin", &format!("http://{}", origin.addr)]);
+    let token = project.run(&["token", "--sub", "carol", "--group", "visitors"]).ok();
+    let order = Request::get("/api/orders/9000").bearer(token.trim());
+    assert_eq!((order.send(up.addr).status, order.send(up.addr).status), (403, 403));
+    assert_eq!(Request::get("/health").send(up.addr).status, 200);
+    up.stop();
+
+    // Everything is as it was: nothing flips, and that was asked of every record.
+    let log = ["--dev", "--log", "records.jsonl"];
+    let told = diff(&project, &log).ok();
+    assert!(
+        told.contains("\ndecision logs\n") && told.contains("        3  unchanged: ") && told.contains("  no answer flips\n"),
+        "{told}"
+    );
+    project.write("policies/more.cedar", WIDER);
+    let told = diff(&project, &log);
+    assert_eq!(told.code, Some(5), "{told:?}");
+    assert!(told.stdout.contains("orders.everybody") && told.stdout.contains("/api/orders/9000"), "{}", told.stdout);
+    let found = json(&project, &log);
+    assert_eq!((&found["log"]["deny_to_allow"], &found["log"]["unchanged"]), (&json!(2), &json!(1)), "{}", found["log"]);
+}
+
+#[test]
+fn what_is_sealed_is_found_by_its_tag_its_digest_and_in_its_component() {
     let project = project();
     let sealed: Value = serde_json::from_str(&project.run(&["seal", "--format", "json"]).ok()).unwrap();
     let digest = sealed["policy_digest"].as_str().unwrap();
+    project.run(&["release", "--tag", "v1"]).ok();
     project.write("policies/more.cedar", WIDER);
-    for old in [digest, &digest[..8], "target/sealed/cedargate.wasm"] {
+    for old in [digest, &digest[..4], "v1", "target/sealed/cedargate.wasm"] {
         let told = project.run(&["diff", old, "policies"]);
         assert_eq!(told.code, Some(5), "{told:?}");
         assert!(told.stdout.starts_with("policies: 0 changed, 1 added, 0 removed, 27 the same\n"), "{}", told.stdout);
@@ -159,9 +189,10 @@ fn what_is_sealed_is_found_by_its_digest_and_in_its_component() {
 fn what_cannot_be_compared_is_told() {
     let project = project();
     for (name, says) in [
-        ("nowhere", "there is no `nowhere`"),
-        ("0123abc", "at least 8 digits"),
-        ("0123abcd", "no digest in the archive `.cedargate/archive` begins with `0123abcd`"),
+        ("nowhere", "`nowhere` is no folder and no sealed component"),
+        ("nowhere", "`nowhere` is neither a tag nor a digest"),
+        ("012", "is neither a tag nor a digest"),
+        ("0123abcd", "nothing in the archive `.cedargate/archive` is called `0123abcd`"),
         ("spin.toml", "`spin.toml` is no sealed component"),
     ] {
         let told = project.run(&["diff", name, "policies"]).failed(1);

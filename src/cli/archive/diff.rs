@@ -24,7 +24,7 @@ cedargate archive diff v1.3 v1.4 --format json
 /// Show what differs between the sources of two gates, as text
 ///
 /// File by file, then the policies by their @id: one counts as changed when it says something else, not when its comments or its file
-/// are others. What the difference means for requests is another question: `cedargate replay` asks recorded ones again.
+/// are others. What the difference means for requests is another question: `cedargate diff` answers it for the same two names.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::help(EXAMPLES, &[Exit::Ok, Exit::Failed, Exit::VerificationFailed]))]
 pub struct DiffArgs {

@@ -1,17 +1,15 @@
-//! One side of a comparison: a folder, a sealed gate, or what the archive keeps under a digest.
+//! One side of a comparison: a folder, a sealed gate, or what the archive keeps under a tag or digest.
 
 use std::path::{Path, PathBuf};
 
-use miette::miette;
+use miette::{WrapErr as _, miette};
 
+use super::super::archive::{self, Shelf};
 use super::super::files::{self, Folders};
-use super::super::{archive, output};
-use crate::bundle::{Bundle, Digest, Gate};
+use super::super::output;
+use crate::bundle::{Bundle, Gate};
 use crate::host;
 use crate::policy::PolicyStore;
-
-/// Fewest digits of a digest that stand for it.
-const DIGITS: usize = 8;
 
 /// What is compared.
 #[derive(Debug)]
@@ -33,8 +31,8 @@ pub(super) struct Places<'a> {
 }
 
 impl Side {
-    /// Finds what somebody named and loads it strictly: a project's folder, a folder of policies, a sealed component, a policy digest
-    /// or its first digits.
+    /// Finds what somebody named and loads it strictly: a project's folder, a folder of policies, a sealed component, the tag of a
+    /// release, or the first digits of a digest in the archive.
     ///
     /// # Errors
     /// When there is nothing of that name, or it is not valid.
@@ -45,7 +43,7 @@ impl Side {
             let (bundle, gate) = files::load(&folders.policies, &folders.keys, folders.dev)?;
             return Ok(Self { name: name.to_owned(), bundle, gate, folders: Some(folders) });
         }
-        let digest = if path.is_file() { described(path)? } else { digest(name, places.archive)? };
+        let digest = if path.is_file() { described(path)? } else { archived(name, places.archive)? };
         let bundle = archive::find(places.archive, &digest)?;
         let help = "an older version of this command may read them";
         let gate =
@@ -73,25 +71,8 @@ fn described(path: &Path) -> miette::Result<String> {
     Ok(description.policy_digest)
 }
 
-/// The whole digest of one that may be shortened.
-fn digest(name: &str, archive: &Path) -> miette::Result<String> {
-    if Digest::parse(name).is_some() {
-        return Ok(name.to_owned());
-    }
-    let shown = output::visible(name);
-    if name.len() < DIGITS || !name.bytes().all(|byte| byte.is_ascii_hexdigit() && !byte.is_ascii_uppercase()) {
-        let help = format!("name a folder, a sealed component, or at least {DIGITS} digits of a policy digest in the archive");
-        return Err(miette!(help = help, "there is no `{shown}`"));
-    }
-    let entries = std::fs::read_dir(archive).into_iter().flatten().flatten();
-    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    let mut found: Vec<String> = names.filter(|kept| kept.starts_with(name) && Digest::parse(kept).is_some()).collect();
-    match (found.pop(), found.is_empty()) {
-        (Some(digest), true) => Ok(digest),
-        (Some(_), false) => Err(miette!(help = "write more digits of it", "more than one digest in the archive begins with `{shown}`")),
-        (None, _) => {
-            let help = "`cedargate seal` keeps what it seals there; name another archive with `--archive`";
-            Err(miette!(help = help, "no digest in the archive `{}` begins with `{shown}`", archive.display()))
-        }
-    }
+/// The policy digest of what the archive calls this.
+fn archived(name: &str, archive: &Path) -> miette::Result<String> {
+    let named = Shelf::open(archive)?.policies(name).map(|digest| digest.to_string());
+    named.wrap_err_with(|| miette!("`{}` is no folder and no sealed component", output::visible(name)))
 }

@@ -33,7 +33,7 @@ setup-tests: setup ## install what the tests need besides: nginx, haproxy, cvc5
 # A cdylib by command and not by Cargo.toml: a second crate type there switches LTO off.
 component: setup ## build the base component
 	@echo 'build: the component' >&2
-	@$(wasm_cc) cargo rustc --locked --release --lib --crate-type cdylib --target wasm32-wasip2 --no-default-features
+	@$(wasm_cc) cargo rustc --locked --release --lib --crate-type cdylib --target wasm32-wasip2 --no-default-features -- -C strip=symbols
 
 cli: setup ## build the command `cedargate`
 	@echo 'build: the command' >&2

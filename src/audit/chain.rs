@@ -8,8 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 
-use super::id::hex;
-use crate::bundle::Digest;
+use crate::bundle::{Digest, hex};
 use crate::signed_url::{Keyring, LinkKey};
 
 /// The version line before what is signed: a key used for something else too signs nothing that could be taken for a record.

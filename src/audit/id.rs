@@ -1,8 +1,7 @@
 //! Identifiers of a decision and of its trace, made from bytes the shell drew.
 
-use std::fmt::Write;
-
 use super::Timestamp;
+use crate::bundle::hex;
 use crate::request::TraceContext;
 
 /// Random bytes for one request, drawn once by the shell.
@@ -36,12 +35,9 @@ impl DecisionId {
         let [_, _, _, _, _, _, version, _, variant, ..] = &mut bytes;
         *version = (*version & 0x0F) | 0x70;
         *variant = (*variant & 0x3F) | 0x80;
-        let mut text = String::with_capacity(36);
-        for (i, byte) in bytes.iter().enumerate() {
-            if matches!(i, 4 | 6 | 8 | 10) {
-                text.push('-');
-            }
-            push_hex(&mut text, *byte);
+        let mut text = hex(&bytes);
+        for hyphen in [20, 16, 12, 8] {
+            text.insert(hyphen, '-');
         }
         Self(text)
     }
@@ -90,17 +86,6 @@ impl TraceIds {
     pub fn tracestate(&self) -> Option<&str> {
         self.state.as_deref()
     }
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len().saturating_mul(2));
-    bytes.iter().for_each(|byte| push_hex(&mut out, *byte));
-    out
-}
-
-fn push_hex(out: &mut String, byte: u8) {
-    // Writing to a String cannot fail.
-    let _ = write!(out, "{byte:02x}");
 }
 
 #[cfg(test)]

@@ -21,3 +21,7 @@ mod sign;
 mod sink;
 mod status;
 mod store;
+
+/// A third of the time that the allocator of the C library takes (docs/adr/0008-less-for-each-request.md).
+#[global_allocator]
+static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();

@@ -78,22 +78,20 @@ impl Cache {
 pub(super) async fn look_up(lookups: &[Lookup], settings: &Rc<Settings>, now: UnixTime) -> Revocations {
     let Some(label) = &settings.store else { return Revocations::NoStore };
     if lookups.is_empty() {
-        return Revocations::Known(BTreeMap::new());
+        return Revocations::Nothing;
     }
     match within(ANSWER_NS, read(label, lookups, settings.revocation_lifetime, now)).await {
-        Some(Ok(known)) => Revocations::Known(known),
+        Some(Ok(known)) => known,
         Some(Err(why)) => Revocations::Unavailable(why),
         None => Revocations::Unavailable("the store did not answer in time".to_owned()),
     }
 }
 
-async fn read(label: &str, lookups: &[Lookup], lifetime: u64, now: UnixTime) -> Result<BTreeMap<String, Option<Vec<u8>>>, String> {
+async fn read(label: &str, lookups: &[Lookup], lifetime: u64, now: UnixTime) -> Result<Revocations, String> {
     let mut known = BTreeMap::new();
     let mut store = None;
-    let Some(version) = version(label, lifetime).await? else {
-        known.extend(lookups.iter().map(|lookup| (lookup.key().to_owned(), None)));
-        return Ok(known);
-    };
+    // Whoever revokes makes a version first.
+    let Some(version) = version(label, lifetime).await? else { return Ok(Revocations::Nothing) };
     for key in lookups.iter().map(Lookup::key) {
         // Asked for from this moment on: what is kept must not count from when the answer came.
         let asked = monotonic_clock::now();
@@ -115,7 +113,7 @@ async fn read(label: &str, lookups: &[Lookup], lifetime: u64, now: UnixTime) -> 
         };
         known.insert(key.to_owned(), value);
     }
-    Ok(known)
+    Ok(Revocations::Known(known))
 }
 
 /// The version of the list. Of several requests at once one reads it, and the others wait for a while.

@@ -1,5 +1,6 @@
 //! Responses the gate gives itself.
 
+use serde::Serialize;
 use serde_json::json;
 
 use super::challenge::{self, Challenge};
@@ -46,18 +47,12 @@ impl Answer {
     }
 
     fn problem(reason: Reason, status: u16, more: Vec<(String, Vec<u8>)>, decision_id: &str) -> Self {
-        let code = public_code(reason, status);
-        let body = json!({
-            "type": "about:blank",
-            "title": title(status),
-            "status": status,
-            "code": code,
-            "decision_id": decision_id,
-        });
+        let body = Problem { code: public_code(reason, status), decision_id, status, title: title(status), kind: "about:blank" };
         let mut headers =
             vec![field("content-type", "application/problem+json"), field("cache-control", "no-store"), field(DECISION_ID, decision_id)];
         headers.extend(more);
-        Self::with_body(status, headers, body.to_string())
+        // Text and a number always serialise.
+        Self::with_body(status, headers, serde_json::to_string(&body).unwrap_or_default())
     }
 
     /// The health answer: what is sealed in, without any policy text.
@@ -78,6 +73,17 @@ impl Answer {
         headers.push(field("content-length", &body.len().to_string()));
         Self { status, headers, body: body.into_bytes() }
     }
+}
+
+/// A problem document (RFC 9457).
+#[derive(Serialize)]
+struct Problem<'a> {
+    code: &'a str,
+    decision_id: &'a str,
+    status: u16,
+    title: &'a str,
+    #[serde(rename = "type")]
+    kind: &'a str,
 }
 
 /// The code a caller sees with this status. Whatever the reason, without a credential the answer is the same.

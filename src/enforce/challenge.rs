@@ -57,6 +57,10 @@ struct Offer {
 /// The fields of a denial that tell what to do about it.
 pub(super) fn fields(decision: &Decision, challenge: Option<&Challenge<'_>>) -> Vec<(&'static str, String)> {
     let reason = decision.reason();
+    // Most denials: another credential would not help, as far as the gate knows.
+    if !matches!(decision.status, 401 | 403) || decision.status == 403 && error(reason, decision.status, decision).is_empty() {
+        return vec![];
+    }
     let offer = challenge.map_or_else(Offer::default, |challenge| Offer {
         asked: Asked::of(challenge.gate),
         resource_metadata: Some(metadata::url(challenge.facts, challenge.deployment)),

@@ -176,6 +176,8 @@ pub enum Revocations {
     /// The deployment has no store: nothing can be revoked.
     #[default]
     NoStore,
+    /// The store was asked: nothing was ever revoked.
+    Nothing,
     /// What the store holds under each key that was asked for; `None` for nothing.
     Known(BTreeMap<String, Option<Vec<u8>>>),
     /// The store could not be asked.

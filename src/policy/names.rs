@@ -67,7 +67,45 @@ pub(super) fn type_name(name: &str) -> Option<EntityTypeName> {
     EntityTypeName::from_str(&format!("Gate::{name}")).ok()
 }
 
+/// An entity as Cedar writes it: `Gate::User::"alice"`. Cedar's own way is for ids with characters it escapes; it takes ten times as long.
+pub(super) fn shown(uid: &EntityUid) -> String {
+    let id: &str = uid.id().unescaped();
+    if id.bytes().any(|byte| !matches!(byte, b' '..=b'~') || matches!(byte, b'"' | b'\\' | b'\'')) {
+        return uid.to_string();
+    }
+    let mut text = String::with_capacity(id.len().saturating_add(32));
+    let name = uid.type_name();
+    for part in name.namespace_components() {
+        text.push_str(part);
+        text.push_str("::");
+    }
+    text.push_str(name.basename());
+    text.push_str("::\"");
+    text.push_str(id);
+    text.push('"');
+    text
+}
+
 /// The entity of this type and id.
 pub(super) fn uid(of: &EntityTypeName, id: &str) -> EntityUid {
     EntityUid::from_type_name_and_id(of.clone(), EntityId::new(id))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn an_entity_is_shown_as_cedar_writes_it(id in "\\PC*|[ -~]*|.*") {
+            for name in ["User", "Path"] {
+                let uid = uid(&type_name(name).unwrap(), &id);
+                prop_assert_eq!(shown(&uid), uid.to_string());
+            }
+            let bare = uid(&EntityTypeName::from_str("Plain").unwrap(), &id);
+            prop_assert_eq!(shown(&bare), bare.to_string());
+        }
+    }
 }

@@ -69,7 +69,6 @@ impl Drop for Over<'_> {
 }
 
 #[test]
-#[ignore = "takes minutes of both cores, and has not been seen to its end yet: run it by itself"]
 fn two_thousand_requests_across_ten_swaps_lose_nothing_and_each_is_answered_by_one_gate() {
     const SWAPS: usize = 10;
     const REQUESTS: usize = 2_000;

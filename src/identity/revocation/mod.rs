@@ -6,6 +6,8 @@
 mod entry;
 mod order;
 
+use std::cell::OnceCell;
+
 use super::credentials::Revocations;
 use super::{CertificateIdentity, CredentialKind, TokenIdentity, text};
 use crate::bundle::Digest;
@@ -95,22 +97,32 @@ impl Target {
 }
 
 /// One entry of the list that would revoke a credential of this request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Lookup {
-    key: String,
-    kind: &'static str,
+    target: Target,
     credential: CredentialKind,
     issued_at: Option<UnixTime>,
+    /// Made when it is asked for: where nothing was ever revoked, nobody does.
+    key: OnceCell<String>,
 }
 
+impl PartialEq for Lookup {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { target, credential, issued_at, key: _ } = self;
+        (target, credential, issued_at) == (&other.target, &other.credential, &other.issued_at)
+    }
+}
+
+impl Eq for Lookup {}
+
 impl Lookup {
-    fn new(target: &Target, credential: CredentialKind, issued_at: Option<UnixTime>) -> Self {
-        Self { key: target.key(), kind: target.kind(), credential, issued_at }
+    fn new(target: Target, credential: CredentialKind, issued_at: Option<UnixTime>) -> Self {
+        Self { target, credential, issued_at, key: OnceCell::new() }
     }
 
     /// The key in the store.
     pub fn key(&self) -> &str {
-        &self.key
+        self.key.get_or_init(|| self.target.key())
     }
 
     /// The credential it is about.
@@ -123,7 +135,7 @@ impl Lookup {
 pub(super) fn lookups(token: Option<&TokenIdentity>, certificate: Option<&CertificateIdentity>) -> Vec<Lookup> {
     let mut lookups = Vec::new();
     if let Some(TokenIdentity { issuer, subject, token_id, session_id, issued_at, .. }) = token {
-        let mut add = |target: Target| lookups.push(Lookup::new(&target, CredentialKind::Token, *issued_at));
+        let mut add = |target: Target| lookups.push(Lookup::new(target, CredentialKind::Token, *issued_at));
         add(Target::Issuer { issuer: issuer.clone() });
         add(Target::Subject { issuer: issuer.clone(), subject: subject.clone() });
         if let Some(sid) = session_id {
@@ -135,21 +147,21 @@ pub(super) fn lookups(token: Option<&TokenIdentity>, certificate: Option<&Certif
     }
     if let Some(CertificateIdentity { issuer_digest, serial, .. }) = certificate {
         let target = Target::Certificate { issuer_digest: *issuer_digest, serial: serial.clone() };
-        lookups.push(Lookup::new(&target, CredentialKind::Certificate, None));
+        lookups.push(Lookup::new(target, CredentialKind::Certificate, None));
     }
     lookups
 }
 
 /// Whether an entry lets the credential pass.
 ///
-/// SECURITY: only two things let it pass, that the deployment has no list and that the list was asked and has nothing that
-/// counts. What was not asked or cannot be read is as if it were revoked.
+/// SECURITY: only this lets it pass: that the deployment has no list, that nothing was ever put on it, or that it was asked and has
+/// nothing that counts. What was not asked or cannot be read is as if it were revoked.
 pub(super) fn judge(lookup: &Lookup, known: &Revocations, now: UnixTime) -> Result<(), Denial> {
     let unavailable = |detail: &str| Err(Denial::new(Reason::SystemStoreUnavailable, detail));
     let value = match known {
-        Revocations::NoStore => return Ok(()),
+        Revocations::NoStore | Revocations::Nothing => return Ok(()),
         Revocations::Unavailable(why) => return unavailable(why),
-        Revocations::Known(known) => match known.get(&lookup.key) {
+        Revocations::Known(known) => match known.get(lookup.key()) {
             None => return unavailable("the revocation list was not asked"),
             Some(None) => return Ok(()),
             Some(Some(value)) => value,
@@ -161,12 +173,12 @@ pub(super) fn judge(lookup: &Lookup, known: &Revocations, now: UnixTime) -> Resu
     };
     let entry = match Entry::read(value) {
         Ok(entry) => entry,
-        Err(why) => return Err(Denial::new(reason, format!("the entry `{}` cannot be read: {why}", lookup.key))),
+        Err(why) => return Err(Denial::new(reason, format!("the entry `{}` cannot be read: {why}", lookup.key()))),
     };
-    if entry.kind == lookup.kind && (entry.is_over(now) || !entry.covers(lookup.issued_at)) {
+    if entry.kind == lookup.target.kind() && (entry.is_over(now) || !entry.covers(lookup.issued_at)) {
         return Ok(());
     }
-    let mut detail = format!("{} revoked by decision {}", lookup.kind, text::shown(&entry.decision_id));
+    let mut detail = format!("{} revoked by decision {}", lookup.target.kind(), text::shown(&entry.decision_id));
     if let Some(why) = &entry.reason {
         detail.push_str(": ");
         detail.push_str(&text::shown(why));

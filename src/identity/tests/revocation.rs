@@ -118,6 +118,7 @@ fn a_list_that_was_not_asked_denies_and_one_that_is_not_there_does_not() {
     let lookups = lookups(Some(&token()), None);
     for lookup in &lookups {
         assert_eq!(judge(lookup, &Revocations::NoStore, NOW), Ok(()));
+        assert_eq!(judge(lookup, &Revocations::Nothing, NOW), Ok(()));
         assert_eq!(judge(lookup, &Revocations::Known([(lookup.key().to_owned(), None)].into()), NOW), Ok(()));
         for unknown in [Revocations::Unavailable("no".into()), Revocations::Known(BTreeMap::new())] {
             assert_eq!(judge(lookup, &unknown, NOW).unwrap_err().reason, Reason::SystemStoreUnavailable);

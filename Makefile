@@ -18,7 +18,7 @@ CEDARGATE := $(TARGET)/debug/cedargate
 # The set-up found the C compiler for wasm; only builds for wasm may see it.
 wasm_cc := set -a; . "$(TARGET)/setup.env"; set +a;
 
-.PHONY: help setup setup-tests component cli up seal check prove test test-gate lint bench fuzz soak docs clean gate-is-named
+.PHONY: help setup setup-tests component cli up seal check prove test test-gate lint bench-setup bench bench-load fuzz soak docs clean gate-is-named
 
 help: ## list the commands
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -75,11 +75,20 @@ lint: setup ## check format, dependencies and code
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
 
 # The dev profile, so that dependencies are compiled once for everything; only our own code is optimised anew.
-bench: component ## measure, as ratios to a no-op component
+bench_env := CEDARGATE_BASE="$(BASE)" CEDARGATE_NOOP="$(TARGET)/noop/wasm32-wasip2/release/noop.wasm" \
+	CEDARGATE_SIGNATURES="$(TARGET)/signatures/wasm32-wasip2/release/signatures.wasm" CARGO_PROFILE_DEV_OPT_LEVEL=3
+
+bench-setup: component
 	@$(wasm_cc) cargo build --locked --release --manifest-path benches/noop/Cargo.toml --target wasm32-wasip2 --target-dir "$(TARGET)/noop"
 	@$(wasm_cc) cargo build --locked --release --manifest-path benches/signatures/Cargo.toml --target wasm32-wasip2 --target-dir "$(TARGET)/signatures"
-	@CEDARGATE_BASE="$(BASE)" CEDARGATE_NOOP="$(TARGET)/noop/wasm32-wasip2/release/noop.wasm" \
-		CEDARGATE_SIGNATURES="$(TARGET)/signatures/wasm32-wasip2/release/signatures.wasm" CARGO_PROFILE_DEV_OPT_LEVEL=3 cargo bench --locked --profile dev --bench gate -- $(ARGS)
+
+bench: bench-setup ## measure, as ratios to a no-op component; writes docs/performance.md
+	@benches/peers/setup
+	@$(bench_env) cargo bench --locked --profile dev --bench load -- --write $(ARGS)
+	@$(bench_env) cargo bench --locked --profile dev --bench gate
+
+bench-load: bench-setup ## measure one part of it: ARGS='--quick --only scenarios'
+	@$(bench_env) cargo bench --locked --profile dev --bench load -- $(ARGS)
 
 # RUSTC_BOOTSTRAP: coverage is counted with flags that stable rustc keeps for nightly. What was found is kept in fuzz/corpus/.
 fuzz: ## search a TARGET of fuzz/ for SECONDS (docs/testing.md)

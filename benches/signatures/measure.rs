@@ -14,22 +14,57 @@ use crate::support::gate::{root, runtime};
 /// The aims, as shares of the time `ring` takes.
 const AIMS: [(&str, f64); 3] = [("ES256", 0.35), ("RS256-2048", 0.70), ("EdDSA", 0.75)];
 
-/// Measures all kinds of key.
-pub fn signatures() {
+/// One kind of key: microseconds of a verification with `ring` and prepared, of preparing, and the bytes that takes.
+pub struct Row {
+    pub name: String,
+    pub ring: f64,
+    pub prepared: f64,
+    pub preparing: f64,
+    pub bytes: u64,
+}
+
+impl Row {
+    pub fn share(&self) -> f64 {
+        self.prepared / self.ring
+    }
+
+    pub fn aim(&self) -> Option<f64> {
+        AIMS.iter().find(|(aimed, _)| *aimed == self.name).map(|(_, aim)| *aim)
+    }
+}
+
+/// Measures all kinds of key; none when the component that does is not built.
+pub fn rows() -> Option<Vec<Row>> {
     let default = || root().join("target/signatures/wasm32-wasip2/release/signatures.wasm");
     let path = std::env::var_os("CEDARGATE_SIGNATURES").map_or_else(default, PathBuf::from);
-    println!("## Signatures in wasm (µs for one verification; prepared as a share of ring)\n");
     let Ok(bytes) = std::fs::read(&path) else {
         println!("not measured, {} is not built (`make bench` builds it)\n", path.display());
-        return;
+        return None;
     };
-    let output = run(&bytes, &["signatures", "measure"]);
-    println!("{:12} {:>7} {:>9} {:>6} {:>7}  {:>9} {:>7}", "", "ring", "prepared", "share", "", "preparing", "bytes");
-    for line in output.lines() {
+    let row = |line: &str| {
         let fields: Vec<&str> = line.split(' ').collect();
         let [name, ring, prepared, preparing, bytes] = fields[..] else { panic!("five fields: {line}") };
-        let share = prepared.parse::<f64>().unwrap() / ring.parse::<f64>().unwrap();
-        let aim = AIMS.iter().find(|(aimed, _)| *aimed == name).map_or(String::new(), |(_, aim)| format!("≤ {aim:.2}"));
+        let number = |text: &str| text.parse().unwrap();
+        Row {
+            name: name.to_owned(),
+            ring: number(ring),
+            prepared: number(prepared),
+            preparing: number(preparing),
+            bytes: bytes.parse().unwrap(),
+        }
+    };
+    Some(run(&bytes, &["signatures", "measure"]).lines().map(row).collect())
+}
+
+/// Measures and prints.
+pub fn signatures() {
+    println!("## Signatures in wasm (µs for one verification; prepared as a share of ring)\n");
+    let Some(rows) = rows() else { return };
+    println!("{:12} {:>7} {:>9} {:>6} {:>7}  {:>9} {:>7}", "", "ring", "prepared", "share", "", "preparing", "bytes");
+    for row in rows {
+        let aim = row.aim().map_or(String::new(), |aim| format!("≤ {aim:.2}"));
+        let share = row.share();
+        let Row { name, ring, prepared, preparing, bytes } = row;
         println!("{name:12} {ring:>7} {prepared:>9} {share:>6.2} {aim:>7}  {preparing:>9} {bytes:>7}");
     }
     println!();

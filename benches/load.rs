@@ -1,0 +1,179 @@
+//! `make bench`, second part: the gate under load, beside a component that does nothing and beside its peers. Writes `docs/performance.md`.
+//!
+//! What is measured is a process of its own on the first core; load and origin are this process, on the second. What is compared is measured
+//! in turns, window by window, and medians are compared. Every server must give the right answers before it is timed, and while it is.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "a measurement fails by panicking"
+)]
+
+#[path = "../tests/suite/support/mod.rs"]
+#[allow(dead_code, reason = "shared with the end-to-end suite")]
+mod support;
+
+#[path = "load/curves.rs"]
+mod curves;
+#[path = "load/drive.rs"]
+mod drive;
+#[path = "load/inside.rs"]
+mod inside;
+#[path = "load/material.rs"]
+mod material;
+#[path = "load/report.rs"]
+mod report;
+#[path = "load/scenarios.rs"]
+mod scenarios;
+#[path = "load/server.rs"]
+mod server;
+#[path = "signatures/measure.rs"]
+#[allow(dead_code, reason = "the other bench prints what this one puts into its report")]
+mod signatures;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::rc::Rc;
+use std::time::Duration;
+
+use cedargate::host::Sealer;
+use drive::{Driver, Requests, Window};
+use report::Report;
+use support::gate::{base, root};
+
+/// The core of load and origin.
+const CORE: &str = "1";
+/// Set in the process that is on that core.
+const PINNED: &str = "CEDARGATE_BENCH_PINNED";
+
+/// How much is measured.
+struct Effort {
+    rounds: usize,
+    window: Duration,
+}
+
+/// What everything needs.
+struct Bench {
+    driver: Driver,
+    effort: Effort,
+    origin: SocketAddr,
+    noop: PathBuf,
+    sealer: Sealer,
+    work: PathBuf,
+}
+
+/// One thing that is measured in turns with others.
+struct Case {
+    name: String,
+    addr: SocketAddr,
+    requests: Rc<Requests>,
+    connections: usize,
+}
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if std::env::var_os(PINNED).is_none() {
+        let mut pinned = Command::new("taskset");
+        pinned.args(["-c", CORE]).arg(std::env::current_exe().unwrap()).args(&args).env(PINNED, "1");
+        std::process::exit(pinned.status().expect("taskset, of util-linux").code().unwrap_or(1));
+    }
+    let has = |flag: &str| args.iter().any(|arg| arg == flag);
+    let effort = if has("--quick") {
+        Effort { rounds: 3, window: Duration::from_millis(400) }
+    } else {
+        Effort { rounds: 5, window: Duration::from_millis(700) }
+    };
+    let only = args.iter().position(|arg| arg == "--only").and_then(|at| args.get(at + 1)).cloned();
+    let wanted = |section: &str| only.as_deref().is_none_or(|only| only == section);
+    let work = tempfile::tempdir().unwrap();
+    let default = || root().join("target/noop/wasm32-wasip2/release/noop.wasm");
+    let noop = std::env::var_os("CEDARGATE_NOOP").map_or_else(default, PathBuf::from);
+    // A folder of its own, as every component has.
+    let folder = work.path().join("noop");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::copy(&noop, folder.join("noop.wasm")).unwrap_or_else(|e| panic!("{}: {e}: `make bench` builds it", noop.display()));
+    let bench = Bench {
+        driver: Driver::new(),
+        effort,
+        origin: server::origin(),
+        noop: folder.join("noop.wasm"),
+        sealer: Sealer::new(base().to_owned()),
+        work: work.path().to_owned(),
+    };
+    let mut report = Report::default();
+    if wanted("signatures") {
+        report.signatures = signatures::rows();
+    }
+    if wanted("scenarios") {
+        scenarios::measure(&bench, &mut report);
+    }
+    if wanted("links") {
+        scenarios::links(&bench, &mut report);
+    }
+    if wanted("curves") {
+        curves::measure(&bench, &mut report);
+    }
+    if wanted("first") {
+        scenarios::first(&bench, &mut report);
+    }
+    if wanted("flood") {
+        scenarios::flood(&bench, &mut report);
+    }
+    if wanted("size") {
+        inside::measure(&bench, &mut report);
+    }
+    let text = report.markdown();
+    println!("{text}");
+    if has("--write") {
+        std::fs::write(root().join("docs/performance.md"), text).unwrap();
+    }
+}
+
+impl Bench {
+    fn noop(&self, reuse: server::Reuse) -> server::Server {
+        server::component(&self.noop, self.origin, reuse, &[])
+    }
+
+    fn gate(&self, file: &Path, reuse: server::Reuse, variables: &[(&str, &str)]) -> server::Server {
+        // Without a store: what peers do not do either is measured by itself.
+        let store = [("key_value_store", "")];
+        server::component(file, self.origin, reuse, &[&store, variables].concat())
+    }
+
+    /// Each case in turn, round by round: the windows of each.
+    fn turns(&self, cases: &[Case]) -> Vec<Vec<Window>> {
+        let mut windows: Vec<Vec<Window>> = cases.iter().map(|_| vec![]).collect();
+        for round in 0..=self.effort.rounds {
+            for (windows, case) in windows.iter_mut().zip(cases) {
+                let window = self.driver.closed(case.addr, &case.requests, case.connections, self.effort.window);
+                // The first round warms up.
+                if round > 0 {
+                    windows.push(window);
+                }
+            }
+        }
+        windows
+    }
+
+    /// The cases as rows, each beside the first, which is the component that does nothing.
+    fn rows(&self, cases: &[Case]) -> Vec<report::Row> {
+        let windows = self.turns(cases);
+        let base: Vec<f64> = windows[0].iter().map(|window| window.per_second).collect();
+        let row = |(case, windows): (&Case, &Vec<Window>)| {
+            let rates: Vec<f64> = windows.iter().map(|window| window.per_second).collect();
+            let shares = rates.iter().zip(&base).map(|(rate, base)| rate / base).collect();
+            let added = rates.iter().zip(&base).map(|(rate, base)| 1e6 / rate - 1e6 / base).collect();
+            let p99 = windows.iter().map(|window| window.percentile(0.99)).collect();
+            println!("{:46} {:8.0}/s", case.name, report::median(rates.clone()));
+            report::Row { name: case.name.clone(), rates, shares, added, p99 }
+        };
+        cases.iter().zip(&windows).map(row).collect()
+    }
+}

@@ -1,0 +1,145 @@
+//! How the cost of a request changes with one thing at a time: always the same request otherwise, a hot token that is denied by policy.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
+use ring::rand::SystemRandom;
+use ring::signature::{Ed25519KeyPair, KeyPair};
+use serde_json::{Value, json};
+
+use super::drive::Requests;
+use super::material::{self, For, PATH, POLICIES, keep, reader};
+use super::report::{Report, Section};
+use super::scenarios::{CONNECTIONS, idle};
+use super::server::{Reuse, SPIN};
+use super::support::client::Request;
+use super::support::token::Token;
+use super::{Bench, Case};
+
+fn asked(token: &Token) -> Rc<Requests> {
+    Requests::new(vec![keep(&Request::new("DELETE", PATH).bearer(&token.make()))], 403)
+}
+
+/// Tokens that are never met again.
+fn fresh(make: impl Fn(Token) -> Token) -> Rc<Requests> {
+    let all = (0..4_000).map(|number| {
+        let token = make(reader("alice").claim("jti", json!(format!("jti-{number}"))));
+        keep(&Request::new("DELETE", PATH).bearer(&token.make()))
+    });
+    Requests::new(all.collect(), 403)
+}
+
+/// A public key that nobody signs with.
+fn random_key() -> Vec<u8> {
+    let key = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
+    Ed25519KeyPair::from_pkcs8(key.as_ref()).unwrap().public_key().as_ref().to_vec()
+}
+
+pub fn measure(bench: &Bench, report: &mut Report) {
+    let noop = bench.noop(SPIN);
+    let base = |connections| Case { name: "no-op component".into(), addr: noop.addr, requests: idle(), connections };
+    let hot = asked(&reader("alice"));
+    let mut add = |title: &str, cases: &[Case]| {
+        println!("\n{title}");
+        report.sections.push(Section { title: title.to_owned(), rows: bench.rows(cases) });
+    };
+
+    let mut sealing = 0.0;
+    let sets = [(POLICIES, For::Teams), (100, For::Teams), (1_000, For::Teams), (10_000, For::Teams), (10_000, For::Everybody)];
+    let files: Vec<_> = sets
+        .into_iter()
+        .map(|(number, whom)| {
+            let began = Instant::now();
+            let name = format!("policies-{number}{}", if whom == For::Everybody { ", a hundred of them for everybody" } else { "" });
+            let file = material::sealed(&bench.sealer, &material::bundle(number, whom), &bench.work, &name);
+            sealing = began.elapsed().as_secs_f64();
+            (name.replace("policies-", ""), file)
+        })
+        .collect();
+    report.sealing = Some(sealing);
+    let plain = files[0].1.clone();
+    {
+        let servers: Vec<_> = files.iter().map(|(name, file)| (name, bench.gate(file, SPIN, &[]))).collect();
+        let without = bench.gate(&files[3].1, SPIN, &[("policy_index", "off")]);
+        let case = |name: String, addr| Case { name, addr, requests: Rc::clone(&hot), connections: CONNECTIONS };
+        let mut cases = vec![base(CONNECTIONS)];
+        cases.extend(servers.iter().map(|(name, server)| case(format!("{name} policies"), server.addr)));
+        cases.push(case("10000 policies, without the index".into(), without.addr));
+        add("policies", &cases);
+    }
+    let gate = bench.gate(&plain, SPIN, &[]);
+    let on = |name: String, requests: Rc<Requests>, connections| Case { name, addr: gate.addr, requests, connections };
+
+    let mut cases = vec![base(CONNECTIONS)];
+    for count in [1_usize, 10, 50] {
+        let groups: Vec<String> = (0..count).map(|number| if number == 0 { "readers".into() } else { format!("other-{number}") }).collect();
+        cases.push(on(format!("{count} groups in the token"), asked(&reader("alice").claim("groups", json!(groups))), CONNECTIONS));
+    }
+    add("groups, hot token", &cases);
+
+    let mut cases = vec![base(CONNECTIONS)];
+    for more in [0_usize, 512, 1_536, 3_072] {
+        let claim = "x".repeat(more);
+        let requests = fresh(|token| token.claim("more", json!(claim)));
+        cases.push(on(format!("{} bytes", reader("alice").claim("more", json!(claim)).make().len()), requests, CONNECTIONS));
+    }
+    add("bytes of a token, never-repeated, EdDSA", &cases);
+
+    {
+        let sets: Vec<_> =
+            [1_usize, 10, 50]
+                .into_iter()
+                .map(|more| {
+                    let mut bundle = material::bundle(POLICIES, For::Teams);
+                    let mut set: Value = serde_json::from_slice(bundle.get("keys/dev.jwks.json").unwrap()).unwrap();
+                    let keys = set["keys"].as_array_mut().unwrap();
+                    keys.extend((1..more).map(
+                        |number| json!({"kty": "OKP", "crv": "Ed25519", "x": B64.encode(random_key()), "kid": format!("more-{number}")}),
+                    ));
+                    let count = keys.len();
+                    bundle.insert("keys/dev.jwks.json", set.to_string());
+                    let file = material::sealed(&bench.sealer, &bundle, &bench.work, &format!("keys-{count}"));
+                    (count, bench.gate(&file, SPIN, &[]))
+                })
+                .collect();
+        let mut cases = vec![base(CONNECTIONS)];
+        for (count, server) in &sets {
+            cases.push(Case { name: format!("{count} keys"), addr: server.addr, requests: fresh(|token| token), connections: CONNECTIONS });
+        }
+        add("keys in an issuer's set, never-repeated, EdDSA", &cases);
+    }
+
+    for connections in [1, 4, 16, 64, 256] {
+        add(&format!("{connections} connections"), &[base(connections), on("gate".into(), Rc::clone(&hot), connections)]);
+    }
+
+    for requests in [1, 16, 128, 10_000] {
+        for at_once in if requests == 128 { vec![1, 16] } else { vec![16.min(requests)] } {
+            let reuse = Reuse { requests, at_once };
+            let (noop, gate) = (bench.noop(reuse), bench.gate(&plain, reuse, &[]));
+            let case = |name: &str, addr, requests| Case { name: name.into(), addr, requests, connections: CONNECTIONS };
+            let cases = [case("no-op component", noop.addr, idle()), case("gate", gate.addr, Rc::clone(&hot))];
+            add(&format!("instances serve {requests} requests, {at_once} at once"), &cases);
+        }
+    }
+
+    let (off, store) = (bench.gate(&plain, SPIN, &[("token_cache", "off")]), bench.gate(&plain, SPIN, &[("key_value_store", "default")]));
+    let ring = bench.gate(&plain, SPIN, &[("signature_backend", "ring"), ("token_cache", "off")]);
+    let audit =
+        json!({"v": 1, "keys": [{"id": "a1", "algorithm": "HMAC-SHA-256", "state": "active", "secret": B64.encode([1; 32])}]}).to_string();
+    let chained = bench.gate(&plain, SPIN, &[("audit_keys", &audit)]);
+    let case = |name: &str, addr| Case { name: name.into(), addr, requests: Rc::clone(&hot), connections: CONNECTIONS };
+    add(
+        "switches",
+        &[
+            base(CONNECTIONS),
+            case("as it comes", gate.addr),
+            case("records chained with HMAC-SHA-256", chained.addr),
+            case("revocations asked of a store", store.addr),
+            case("token_cache = off", off.addr),
+            case("token_cache = off, signature_backend = ring", ring.addr),
+        ],
+    );
+}

@@ -1,0 +1,226 @@
+//! The report: `docs/performance.md`.
+
+use std::fmt::Write as _;
+use std::process::Command;
+
+use super::material;
+use super::signatures;
+
+/// One thing that was measured, beside the component that does nothing.
+pub struct Row {
+    pub name: String,
+    /// Requests per second, window by window.
+    pub rates: Vec<f64>,
+    /// The same as shares of the component that does nothing.
+    pub shares: Vec<f64>,
+    /// Microseconds beyond what it takes.
+    pub added: Vec<f64>,
+    /// Microseconds.
+    pub p99: Vec<f64>,
+}
+
+pub struct Section {
+    pub title: String,
+    pub rows: Vec<Row>,
+}
+
+/// The p99 of good requests, in microseconds.
+pub struct Flood {
+    pub name: String,
+    pub alone: Vec<f64>,
+    pub flooded: Vec<f64>,
+}
+
+#[derive(Default)]
+pub struct Report {
+    pub signatures: Option<Vec<signatures::Row>>,
+    pub sections: Vec<Section>,
+    pub floods: Vec<Flood>,
+    /// Seconds that sealing the largest set took.
+    pub sealing: Option<f64>,
+    /// Bytes of a sealed component.
+    pub component: Option<usize>,
+    /// Bytes of one instance, by the number of policies.
+    pub memory: Vec<(usize, u64)>,
+}
+
+/// What was aimed at and what came of it.
+struct Aim {
+    what: String,
+    measured: f64,
+    aim: f64,
+    /// Whether less is better.
+    at_most: bool,
+    unit: &'static str,
+}
+
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn range(values: &[f64], digits: usize) -> String {
+    let (low, high) = values.iter().fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(*value), high.max(*value)));
+    format!("{low:.digits$}–{high:.digits$}")
+}
+
+impl Report {
+    fn row(&self, title: &str, name: &str) -> Option<&Row> {
+        self.sections.iter().find(|section| section.title == title)?.rows.iter().find(|row| row.name == name)
+    }
+
+    fn signature(&self, name: &str) -> Option<&signatures::Row> {
+        self.signatures.as_ref()?.iter().find(|row| row.name.starts_with(name))
+    }
+
+    /// Everything that issue and design promise, as far as it was measured.
+    fn aims(&self) -> Vec<Aim> {
+        let mut aims = vec![];
+        let mut add = |what: String, measured: Option<f64>, aim: f64, at_most: bool, unit| {
+            if let Some(measured) = measured {
+                aims.push(Aim { what, measured, aim, at_most, unit });
+            }
+        };
+        let added = |title: &str| self.row(title, "gate").map(|row| median(row.added.clone()));
+        let hot = "hot token, denied by policy";
+        let over = |cost: Option<f64>, base: Option<f64>| Some(cost? / base?);
+        add(
+            "hot token: added, as a share of one bare EdDSA verification".into(),
+            over(added(hot), self.signature("EdDSA").map(|row| row.ring)),
+            0.35,
+            true,
+            "×",
+        );
+        for alg in ["EdDSA", "RS256", "ES256"] {
+            let title = format!("never-repeated tokens, {alg}, denied by policy");
+            add(
+                format!("never-repeated {alg}: added, as a share of one bare verification"),
+                over(added(&title), self.signature(alg).map(|row| row.ring)),
+                1.3,
+                true,
+                "×",
+            );
+        }
+        for row in self.signatures.iter().flatten() {
+            if let Some(aim) = row.aim() {
+                add(format!("{} in wasm: prepared, as a share of `ring`", row.name), Some(row.share()), aim, true, "×");
+            }
+        }
+        let against = |title: &str, peer: &str| {
+            let (gate, peer) = (self.row(title, "gate")?, self.row(title, peer)?);
+            Some(median(gate.rates.iter().zip(&peer.rates).map(|(gate, peer)| gate / peer).collect()))
+        };
+        add("hot token, denied: requests per second beside workerd with its cache".into(), against(hot, "workerd-cached"), 2.0, false, "×");
+        let proxied = "hot token, allowed and proxied";
+        add("hot token, proxied: the same".into(), against(proxied, "workerd-cached"), 2.0, false, "×");
+        for (alg, aim) in [("EdDSA", 1.4), ("ES256", 1.2), ("RS256", 1.0)] {
+            let title = format!("never-repeated tokens, {alg}, denied by policy");
+            add(
+                format!("never-repeated {alg}: requests per second beside workerd without a cache"),
+                against(&title, "workerd"),
+                aim,
+                false,
+                "×",
+            );
+        }
+        let policies = |many: &str| {
+            Some(median(self.row("policies", "20 policies")?.rates.clone()) / median(self.row("policies", many)?.rates.clone()))
+        };
+        add("10,000 policies: time per request beside 20".into(), policies("10000 policies"), 1.25, true, "×");
+        add("sealing 10,000 policies".into(), self.sealing, 30.0, true, " s");
+        for Flood { name, alone, flooded } in &self.floods {
+            let worse = alone.iter().zip(flooded).map(|(alone, flooded)| flooded / alone).collect();
+            add(format!("flood of forged {name} tokens: p99 of good requests beside alone"), Some(median(worse)), 3.0, true, "×");
+        }
+        let first = "the first request of an instance, one connection";
+        let time = |name: &str| self.row(first, name).map(|row| 1e6 / median(row.rates.clone()));
+        let base = time("no-op component").zip(self.signature("EdDSA")).map(|(noop, row)| noop + row.ring);
+        add(
+            "first request of an instance: beside the no-op component's and one signature".into(),
+            over(time("gate, EdDSA token, denied by policy"), base),
+            1.5,
+            true,
+            "×",
+        );
+        let link = self.row("signed URL, HMAC-SHA-256", "verified, refused for its method").map(|row| 1.0 / median(row.shares.clone()));
+        add("signed URL, HMAC-SHA-256: time to verify one, beside a no-op request".into(), link, 1.3, true, "×");
+        for (number, bytes) in &self.memory {
+            add(format!("memory of an instance, {number} policies, full cache"), Some(*bytes as f64 / 1e6), 16.0, true, " MB");
+        }
+        add("sealed component".into(), self.component.map(|bytes| bytes as f64 / 1e6), 6.0, true, " MB");
+        aims
+    }
+
+    pub fn markdown(&self) -> String {
+        let mut text = METHOD.to_owned();
+        let _ = writeln!(text, "\nMachine: {}. {}.", material::machine(), versions());
+        let _ = writeln!(text, "\n## What was aimed at\n\n| | measured | aim | |\n|---|---|---|---|");
+        for Aim { what, measured, aim, at_most, unit } in self.aims() {
+            let reached = if at_most { measured <= aim } else { measured >= aim };
+            let sign = if at_most { "≤" } else { "≥" };
+            let _ = writeln!(
+                text,
+                "| {what} | {measured:.2}{unit} | {sign} {aim}{unit} | {} |",
+                if reached { "reached" } else { "**not reached**" }
+            );
+        }
+        if let Some(rows) = &self.signatures {
+            let _ = writeln!(
+                text,
+                "\n## Signatures in wasm\n\nOne verification, in µs; preparing a key takes so long and so many bytes, once.\n"
+            );
+            let _ = writeln!(text, "| | `ring` | prepared | share | preparing | bytes |\n|---|---|---|---|---|---|");
+            for row in rows {
+                let signatures::Row { name, ring, prepared, preparing, bytes } = row;
+                let _ = writeln!(text, "| {name} | {ring:.0} | {prepared:.0} | {:.2} | {preparing:.0} | {bytes} |", row.share());
+            }
+        }
+        let _ = writeln!(
+            text,
+            "\n## Under load\n\n“Beside no-op” is requests per second as a share of the component that does nothing, with the range over the rounds; “added” is"
+        );
+        let _ = writeln!(text, "the time per request beyond its.");
+        for Section { title, rows } in &self.sections {
+            let _ =
+                writeln!(text, "\n### {title}\n\n| | requests/s | beside no-op | range | added µs | p99 ms |\n|---|---|---|---|---|---|");
+            for Row { name, rates, shares, added, p99 } in rows {
+                let (rate, share) = (median(rates.clone()), median(shares.clone()));
+                let (added, p99) = (median(added.clone()), median(p99.clone()) / 1e3);
+                let _ = writeln!(text, "| {name} | {rate:.0} | {share:.2} | {} | {added:.0} | {p99:.1} |", range(shares, 2));
+            }
+        }
+        if !self.floods.is_empty() {
+            let _ = writeln!(
+                text,
+                "\n### a flood of forged tokens\n\nThe p99 of 100 good requests a second in ms, alone and beside 1,000 forged ones.\n"
+            );
+            let _ = writeln!(text, "| | alone | range | flooded | range |\n|---|---|---|---|---|");
+            for Flood { name, alone, flooded } in &self.floods {
+                let ms = |values: &[f64]| values.iter().map(|value| value / 1e3).collect::<Vec<_>>();
+                let (alone, flooded) = (ms(alone), ms(flooded));
+                let (ra, rf) = (range(&alone, 1), range(&flooded, 1));
+                let _ = writeln!(text, "| {name} | {:.1} | {ra} | {:.1} | {rf} |", median(alone), median(flooded));
+            }
+        }
+        text
+    }
+}
+
+/// What was measured, by version.
+fn versions() -> String {
+    let rustc = Command::new("rustc").arg("--version").output().map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    format!("{}; the peers' versions stand in `benches/peers/README.md`", rustc.unwrap_or_default())
+}
+
+const METHOD: &str = "# Performance
+
+This page is written by `make bench`. It is one run on one machine; what counts are the ratios, and they hold within this run only.
+
+Each server is a process on a core of its own: the gate and a component that does nothing, both in this project's host, and the peers of
+[`benches/peers`](../benches/peers/README.md), which enforce the same 20 policies. The load, 16 connections with one request at a time unless a title says
+otherwise, and the API behind them have the other core. Before anything is timed, every server must answer eleven questions right, and while it is timed
+every answer must have the right status. What one table compares was measured in turns, window by window; medians are compared. The gate writes a record of
+every decision to a file; its peers write nothing.
+
+Denied by policy means: the token is verified, policies are asked, the answer is 403, and no API is asked. That is what a gate costs by itself.
+";

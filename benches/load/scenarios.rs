@@ -1,0 +1,193 @@
+//! What is asked of the gate and of its peers.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::drive::Requests;
+use super::material::{self, ALGORITHMS, AUDIENCE, For, ISSUER, PATH, POLICIES, distinct, keep, now, reader};
+use super::report::{Flood, Report, Section};
+use super::server::{self, Reuse, SPIN, Server};
+use super::support::client::Request;
+use super::support::links::{ask, hmac, keyring, target, with_links};
+use super::support::pki::{Authority, Form, SECRET, Subject};
+use super::support::token::{Key, Token};
+use super::{Bench, Case};
+
+/// As many as the load bench of every scenario has.
+pub const CONNECTIONS: usize = 16;
+/// More than any of them remembers, so that none is ever met again.
+const NEVER_REPEATED: usize = 12_000;
+const PEERS: [&str; 4] = ["workerd", "workerd-cached", "envoy", "haproxy"];
+
+fn one(request: Request, status: u16) -> Rc<Requests> {
+    Requests::new(vec![keep(&request)], status)
+}
+
+fn bearer(method: &str, path: &str, token: &Token) -> Request {
+    Request::new(method, path).bearer(&token.make())
+}
+
+pub fn idle() -> Rc<Requests> {
+    one(Request::get("/"), 200)
+}
+
+/// What every server must answer before it is timed: what is asked, and the status.
+fn answers(algorithm: (&'static str, Key, &str)) -> Vec<(&'static str, Request, u16)> {
+    let (alg, key, kid) = algorithm;
+    let good = |subject: &str| reader(subject).signed(alg, key, kid);
+    let other = good("alice").groups(&["team-3"]);
+    vec![
+        ("a good token", bearer("GET", PATH, &good("alice")), 200),
+        ("what its group may not do", bearer("DELETE", PATH, &good("alice")), 403),
+        ("its team's folder", bearer("GET", "/teams/3", &other), 200),
+        ("another team's folder", bearer("GET", "/teams/4", &other), 403),
+        ("what is public", Request::get("/health"), 200),
+        ("no token", Request::get(PATH), 401),
+        ("a forged signature", forged(algorithm, 1).remove(0), 401),
+        ("an expired token", bearer("GET", PATH, &good("alice").claim("exp", json!(now() - 600))), 401),
+        ("another issuer's token", bearer("GET", PATH, &good("alice").claim("iss", json!("https://other.example/"))), 401),
+        ("a token for another audience", bearer("GET", PATH, &good("alice").claim("aud", json!("other"))), 401),
+        ("garbage", Request::get(PATH).bearer("a.b.c"), 401),
+    ]
+}
+
+/// Right in everything but its signature, which is another token's.
+fn forged((alg, key, kid): (&'static str, Key, &str), count: usize) -> Vec<Request> {
+    let token = |jti: String| reader("alice").claim("jti", json!(jti)).signed(alg, key, kid);
+    let other = token("other".to_owned()).make();
+    let signature = other.rsplit_once('.').unwrap().1;
+    let forge = |number| format!("{}.{signature}", token(format!("forged-{number}")).signing_input());
+    (0..count).map(|number| Request::get(PATH).bearer(&forge(number))).collect()
+}
+
+fn all(requests: &[Request], status: u16) -> Rc<Requests> {
+    Requests::new(requests.iter().map(keep).collect(), status)
+}
+
+pub fn measure(bench: &Bench, report: &mut Report) {
+    let keys = material::keys(&bench.work);
+    let file = material::sealed(&bench.sealer, &material::bundle(POLICIES, For::Teams), &bench.work, "gate");
+    let noop = bench.noop(SPIN);
+    let gate = bench.gate(&file, SPIN, &[("mtls_terminator_secret", SECRET)]);
+    let mut servers = vec![("gate".to_owned(), gate)];
+    for name in PEERS {
+        let peer = server::peer(name, bench.origin, &keys, &material::policies(), ISSUER, AUDIENCE, &bench.work);
+        servers.extend(peer.map(|server| (name.to_owned(), server)));
+    }
+    for (name, server) in &servers {
+        println!("asking {name} at {}", server.addr);
+        for algorithm in ALGORITHMS.into_iter().filter(|(alg, ..)| can(name, alg)) {
+            for (what, request, status) in answers(algorithm) {
+                let answered = bench.driver.status(server.addr, &keep(&request));
+                assert_eq!(answered, status, "{name} answers {what} ({}) so", algorithm.0);
+            }
+        }
+    }
+
+    let mut section = |title: &str, cases: &mut dyn FnMut(&str, SocketAddr) -> Option<Rc<Requests>>| {
+        println!("\n{title}");
+        let base = Case { name: "no-op component".into(), addr: noop.addr, requests: idle(), connections: CONNECTIONS };
+        let asked = servers.iter().filter_map(|(name, server)| {
+            let requests = cases(name, server.addr)?;
+            Some(Case { name: name.clone(), addr: server.addr, requests, connections: CONNECTIONS })
+        });
+        let cases: Vec<Case> = [base].into_iter().chain(asked).collect();
+        report.sections.push(Section { title: title.to_owned(), rows: bench.rows(&cases) });
+    };
+    let [eddsa, _, es256] = ALGORITHMS;
+    // HAProxy verifies no EdDSA, and is asked with ES256 where any algorithm will do.
+    let any = |name: &str| if can(name, "EdDSA") { eddsa } else { es256 };
+    let token = |name: &str| reader("alice").signed(any(name).0, any(name).1, any(name).2);
+
+    section("hot token, denied by policy", &mut |name, _| Some(one(bearer("DELETE", PATH, &token(name)), 403)));
+    section("hot token, allowed and proxied", &mut |name, _| Some(one(bearer("GET", PATH, &token(name)), 200)));
+    section("1,000 tokens, denied by policy", &mut |name, _| Some(Requests::new(distinct("DELETE", any(name), 1_000), 403)));
+    for algorithm in ALGORITHMS {
+        // Made once: what is never repeated for one server is not for another.
+        let requests = distinct("DELETE", algorithm, NEVER_REPEATED);
+        section(&format!("never-repeated tokens, {}, denied by policy", algorithm.0), &mut |name, _| {
+            can(name, algorithm.0).then(|| Requests::new(requests.clone(), 403))
+        });
+    }
+    section("expired token", &mut |name, _| {
+        let token = token(name).claim("exp", json!(now() - 600));
+        Some(one(bearer("GET", PATH, &token), 401))
+    });
+    section("forged signatures", &mut |name, _| Some(all(&forged(any(name), 1_000), 401)));
+    section("garbage for a token", &mut |_, _| Some(one(Request::get(PATH).bearer("garbage"), 401)));
+    section("no token", &mut |_, _| Some(one(Request::get(PATH), 401)));
+    section("public path, proxied", &mut |_, _| Some(one(Request::get("/health"), 200)));
+    let root = Authority::suite();
+    let intermediate = root.intermediate(Subject::new(now(), "Intermediate"));
+    let leaf = Subject::workload(now(), "bench").issued_by(&intermediate);
+    section("client certificate, path of three, denied by policy", &mut |name, _| {
+        let request = || Form::Rfc9440.send(Request::new("DELETE", PATH), &[&leaf.der, &intermediate.certified.der]);
+        (name == "gate").then(|| one(request(), 403))
+    });
+}
+
+fn can(server: &str, alg: &str) -> bool {
+    server != "haproxy" || alg != "EdDSA"
+}
+
+/// Signed URLs, with the sample policies: theirs are what lets somebody make one.
+pub fn links(bench: &Bench, report: &mut Report) {
+    let file = material::sealed(&bench.sealer, &with_links("max_lifetime_seconds = 7200\n"), &bench.work, "links");
+    let noop = bench.noop(SPIN);
+    let gate = bench.gate(&file, SPIN, &[("signed_url_keys", &keyring(&[hmac("k", "active", 1)]))]);
+    let writer = Token::dev(now(), "alice").groups(&["writers"]).scope("documents.write");
+    let signed = ask(&writer, &json!({"method": "GET", "path": "/api/documents/1", "expires_in": 7_000})).send(gate.addr);
+    let url = target(&signed);
+    println!("\nsigned URLs");
+    let case = |name: &str, addr, requests| Case { name: name.into(), addr, requests, connections: CONNECTIONS };
+    let cases = [
+        case("no-op component", noop.addr, idle()),
+        case("verified, refused for its method", gate.addr, one(Request::new("PUT", &url), 401)),
+        case("verified, allowed and proxied", gate.addr, one(Request::get(&url), 200)),
+        case("public path, proxied", gate.addr, one(Request::get("/health"), 200)),
+    ];
+    report.sections.push(Section { title: "signed URL, HMAC-SHA-256".into(), rows: bench.rows(&cases) });
+}
+
+/// The first request of an instance: every request is one.
+pub fn first(bench: &Bench, report: &mut Report) {
+    let reuse = Reuse { requests: 1, at_once: 1 };
+    let file = material::sealed(&bench.sealer, &material::bundle(POLICIES, For::Teams), &bench.work, "first");
+    let servers: [Server; 2] = [bench.noop(reuse), bench.gate(&file, reuse, &[])];
+    println!("\nfirst requests");
+    let case = |name: &str, at: usize, requests| Case { name: name.into(), addr: servers[at].addr, requests, connections: 1 };
+    let cases = [
+        case("no-op component", 0, idle()),
+        case("gate, EdDSA token, denied by policy", 1, one(bearer("DELETE", PATH, &reader("alice")), 403)),
+    ];
+    report.sections.push(Section { title: "the first request of an instance, one connection".into(), rows: bench.rows(&cases) });
+}
+
+/// Ten times as many forged tokens as good ones, and what those who are in the right notice of it.
+pub fn flood(bench: &Bench, report: &mut Report) {
+    const GOOD: u32 = 100;
+    let file = material::sealed(&bench.sealer, &material::bundle(POLICIES, For::Teams), &bench.work, "flood");
+    let gate = bench.gate(&file, SPIN, &[]);
+    let good = one(bearer("GET", PATH, &reader("alice")), 200);
+    println!("\nflood");
+    for algorithm in ALGORITHMS {
+        let bad = all(&forged(algorithm, 2_000), 401);
+        let window = bench.effort.window * 8;
+        let (mut alone, mut flooded) = (vec![], vec![]);
+        for round in 0..4 {
+            let one = bench.driver.paced(gate.addr, &[(&good, GOOD)], window).percentile(0.99);
+            let other = bench.driver.paced(gate.addr, &[(&good, GOOD), (&bad, GOOD * 10)], window).percentile(0.99);
+            if round > 0 {
+                alone.push(one);
+                flooded.push(other);
+            }
+        }
+        println!("{}: {alone:?} {flooded:?}", algorithm.0);
+        report.floods.push(Flood { name: algorithm.0.to_owned(), alone, flooded });
+    }
+    // Long enough for whatever waits in the server.
+    std::thread::sleep(Duration::from_millis(100));
+}

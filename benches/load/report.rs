@@ -224,3 +224,20 @@ every decision to a file; its peers write nothing.
 
 Denied by policy means: the token is verified, policies are asked, the answer is 403, and no API is asked. That is what a gate costs by itself.
 ";
+
+const BOUNDS: &str = "
+### What bounds what was not reached
+
+*What a request costs beyond the component that does nothing* is spread evenly. Of the processor's time of a request that is denied, about half is the
+host's and the kernel's: reading the head through some twenty calls, the body of the answer through a stream, the record through another. The rest is the
+component's: a profile of it has no function above a twentieth. What is largest together is allocating, writing two kilobytes of record, and what Cedar does for each
+request before it evaluates a policy: it hashes names with SipHash and computes the closure of the entities. None of that can be left out through
+Cedar's public interface. It weighs on everything else that was not reached: tokens that are never repeated, signed URLs, and first requests, to which
+the copying of touched pages of the snapshot is added.
+
+*RS256* is sixteen squarings and a multiplication with numbers of 2,048 bits, in 64-bit halves of products that WebAssembly has no instruction for. An engine
+with wide arithmetic (wasmtime 50 and later) has it.
+
+*A flood* is 1,100 requests a second on one core. Forged ES256 tokens alone take more than half of it, so that good requests wait behind them; verifying does not
+yield. Which key a token names, its issuer, its times and its form are looked at first: only a forger who knows all of these costs a verification.
+";

@@ -47,7 +47,7 @@ impl Answer {
     }
 
     fn problem(reason: Reason, status: u16, more: Vec<(String, Vec<u8>)>, decision_id: &str) -> Self {
-        let body = Problem { code: public_code(reason, status), decision_id, status, title: title(status), kind: "about:blank" };
+        let body = Problem { kind: "about:blank", title: title(status), status, code: public_code(reason, status), decision_id };
         let mut headers =
             vec![field("content-type", "application/problem+json"), field("cache-control", "no-store"), field(DECISION_ID, decision_id)];
         headers.extend(more);
@@ -78,12 +78,12 @@ impl Answer {
 /// A problem document (RFC 9457).
 #[derive(Serialize)]
 struct Problem<'a> {
-    code: &'a str,
-    decision_id: &'a str,
-    status: u16,
-    title: &'a str,
     #[serde(rename = "type")]
     kind: &'a str,
+    title: &'a str,
+    status: u16,
+    code: &'a str,
+    decision_id: &'a str,
 }
 
 /// The code a caller sees with this status. Whatever the reason, without a credential the answer is the same.

@@ -218,8 +218,8 @@ This page is written by `make bench`. It is one run on one machine; what counts 
 
 Each server is a process on a core of its own: the gate and a component that does nothing, both in this project's host, and the peers of
 [`benches/peers`](../benches/peers/README.md), which enforce the same 20 policies. The load, 16 connections with one request at a time unless a title says
-otherwise, and the API behind them have the other core. Before anything is timed, every server must answer eleven questions right, and while it is timed
-every answer must have the right status. What one table compares was measured in turns, window by window; medians are compared. The gate writes a record of
+otherwise, and the API behind them have the other core. Before they are timed, the gate and its peers must answer eleven questions right, and while
+anything is timed every answer must have the right status. What one table compares was measured in turns, window by window; medians are compared. The gate writes a record of
 every decision to a file; its peers write nothing.
 
 Denied by policy means: the token is verified, policies are asked, the answer is 403, and no API is asked. That is what a gate costs by itself.
@@ -230,7 +230,8 @@ const BOUNDS: &str = "
 
 *What a request costs beyond the component that does nothing* is spread evenly. Of the processor's time of a request that is denied, about half is the
 host's and the kernel's: reading the head through some twenty calls, the body of the answer through a stream, the record through another. The rest is the
-component's: a profile of it has no function above a twentieth. What is largest together is allocating, writing two kilobytes of record, and what Cedar does for each
+component's. In a profile taken before its allocator was replaced, that was the largest part, an eighth of the component's time, and nothing else was a
+twentieth. What is largest together is allocating, writing two kilobytes of record, and what Cedar does for each
 request before it evaluates a policy: it hashes names with SipHash and computes the closure of the entities. None of that can be left out through
 Cedar's public interface. It weighs on everything else that was not reached: tokens that are never repeated, signed URLs, and first requests, to which
 the copying of touched pages of the snapshot is added.

@@ -73,7 +73,7 @@ impl fmt::Display for Digest {
     }
 }
 
-/// Bytes as hexadecimal digits in lower case. By a table: a request writes some hundred of them, and formatting each costs ten times as much.
+/// Bytes as hexadecimal digits in lower case. By a table: a request writes some hundred of them.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().map_or('0', char::from);

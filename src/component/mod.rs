@@ -22,6 +22,6 @@ mod sink;
 mod status;
 mod store;
 
-/// A third of the time that the allocator of the C library takes (docs/adr/0008-less-for-each-request.md).
+/// Instead of the C library's, which was the largest part of a profile (docs/adr/0008-less-for-each-request.md).
 #[global_allocator]
 static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();

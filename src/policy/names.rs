@@ -67,7 +67,7 @@ pub(super) fn type_name(name: &str) -> Option<EntityTypeName> {
     EntityTypeName::from_str(&format!("Gate::{name}")).ok()
 }
 
-/// An entity as Cedar writes it: `Gate::User::"alice"`. Cedar's own way is for ids with characters it escapes; it takes ten times as long.
+/// An entity as Cedar writes it: `Gate::User::"alice"`. Cedar's own way, which formats character by character, is for ids with any that it escapes.
 pub(super) fn shown(uid: &EntityUid) -> String {
     let id: &str = uid.id().unescaped();
     if id.bytes().any(|byte| !matches!(byte, b' '..=b'~') || matches!(byte, b'"' | b'\\' | b'\'')) {

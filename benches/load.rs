@@ -107,7 +107,8 @@ fn main() {
         sealer: Sealer::new(base().to_owned()),
         work: work.path().to_owned(),
     };
-    let mut report = Report::default();
+    let effort = format!("{} rounds of {} ms", bench.effort.rounds, bench.effort.window.as_millis());
+    let mut report = Report { effort, ..Report::default() };
     if wanted("signatures") {
         report.signatures = signatures::rows();
     }

@@ -15,6 +15,7 @@ use super::report::{Report, Section};
 use super::scenarios::{CONNECTIONS, idle};
 use super::server::{Reuse, SPIN};
 use super::support::client::Request;
+use super::support::links::{hmac, keyring};
 use super::support::token::Token;
 use super::{Bench, Case};
 
@@ -127,8 +128,7 @@ pub fn measure(bench: &Bench, report: &mut Report) {
 
     let (off, store) = (bench.gate(&plain, SPIN, &[("token_cache", "off")]), bench.gate(&plain, SPIN, &[("key_value_store", "default")]));
     let ring = bench.gate(&plain, SPIN, &[("signature_backend", "ring"), ("token_cache", "off")]);
-    let audit =
-        json!({"v": 1, "keys": [{"id": "a1", "algorithm": "HMAC-SHA-256", "state": "active", "secret": B64.encode([1; 32])}]}).to_string();
+    let audit = keyring(&[hmac("a1", "active", 1)]);
     let chained = bench.gate(&plain, SPIN, &[("audit_keys", &audit)]);
     let case = |name: &str, addr| Case { name: name.into(), addr, requests: Rc::clone(&hot), connections: CONNECTIONS };
     add(

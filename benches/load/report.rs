@@ -33,6 +33,8 @@ pub struct Flood {
 
 #[derive(Default)]
 pub struct Report {
+    /// How much was measured.
+    pub effort: String,
     pub signatures: Option<Vec<signatures::Row>>,
     pub sections: Vec<Section>,
     pub floods: Vec<Flood>,
@@ -153,6 +155,7 @@ impl Report {
 
     pub fn markdown(&self) -> String {
         let mut text = METHOD.to_owned();
+        let _ = writeln!(text, "\nThis run: {} for each line, after one to warm up.", self.effort);
         let _ = writeln!(text, "\nMachine: {}. {}.", material::machine(), versions());
         let _ = writeln!(text, "\n## What was aimed at\n\n| | measured | aim | |\n|---|---|---|---|");
         for Aim { what, measured, aim, at_most, unit } in self.aims() {
@@ -164,6 +167,7 @@ impl Report {
                 if reached { "reached" } else { "**not reached**" }
             );
         }
+        text.push_str(BOUNDS);
         if let Some(rows) = &self.signatures {
             let _ = writeln!(
                 text,

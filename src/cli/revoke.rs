@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use super::http::{Answer, GateUrl, send};
 use super::output::{Format, visible};
 use super::{Exit, exit, output, time};
-use crate::bundle::Digest;
+use crate::bundle::{Digest, hex};
 use crate::decision::UnixTime;
 use crate::identity::serial_text;
 
@@ -166,7 +166,7 @@ fn whole(seconds: f64) -> Option<i64> {
 fn of_certificate(path: &Path) -> miette::Result<(Value, UnixTime)> {
     let der = CertificateDer::from_pem_file(path).into_diagnostic()?;
     let (_, certificate) = x509_parser::parse_x509_certificate(&der).map_err(|error| miette!("not a certificate: {error}"))?;
-    let serial: String = certificate.raw_serial().iter().map(|byte| format!("{byte:02x}")).collect();
+    let serial = hex(certificate.raw_serial());
     let target = json!({
         "issuer_digest": Digest::of(certificate.issuer().as_raw()).to_string(),
         "serial": serial_text(&serial),

@@ -16,7 +16,7 @@ use super::exchange;
 use super::fetch::within;
 use super::settings::Settings;
 use super::store::Store;
-use crate::bundle::Gate;
+use crate::bundle::{Gate, hex};
 use crate::decision::{Denial, Permit, Reason, UnixTime};
 use crate::enforce::Answer;
 use crate::identity::{Entry, Lookup, Order, Revocations, Target};
@@ -282,7 +282,7 @@ async fn take_back(store: &Store, target: &Target, now: UnixTime) -> Result<bool
 
 /// Replaces the version of the list, and forgets what this instance read.
 async fn renew(store: &Store) -> Result<(), String> {
-    let version: String = random::get_random_bytes(16).iter().map(|byte| format!("{byte:02x}")).collect();
+    let version = hex(&random::get_random_bytes(16));
     store.set(VERSION, version.as_bytes()).await?;
     CACHE.with_borrow_mut(|cache| {
         cache.version = None;

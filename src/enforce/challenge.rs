@@ -57,18 +57,18 @@ struct Offer {
 /// The fields of a denial that tell what to do about it.
 pub(super) fn fields(decision: &Decision, challenge: Option<&Challenge<'_>>) -> Vec<(&'static str, String)> {
     let reason = decision.reason();
-    // Most denials: another credential would not help, as far as the gate knows.
-    if !matches!(decision.status, 401 | 403) || decision.status == 403 && error(reason, decision.status, decision).is_empty() {
-        return vec![];
-    }
-    let offer = challenge.map_or_else(Offer::default, |challenge| Offer {
-        asked: Asked::of(challenge.gate),
-        resource_metadata: Some(metadata::url(challenge.facts, challenge.deployment)),
-        sent_dpop: challenge.facts.header("authorization").is_some_and(is_dpop),
-        nonce: (reason.public() == "use_dpop_nonce").then(|| asked::nonce(challenge.gate, challenge.deployment, challenge.now)).flatten(),
-    });
+    let offer = || {
+        challenge.map_or_else(Offer::default, |challenge| Offer {
+            asked: Asked::of(challenge.gate),
+            resource_metadata: Some(metadata::url(challenge.facts, challenge.deployment)),
+            sent_dpop: challenge.facts.header("authorization").is_some_and(is_dpop),
+            nonce: (reason.public() == "use_dpop_nonce")
+                .then(|| asked::nonce(challenge.gate, challenge.deployment, challenge.now))
+                .flatten(),
+        })
+    };
     let bound = matches!(&decision.identity, Identity::Token { token, .. } if token.confirmation.key.is_some());
-    offer.fields(reason, decision.status, bound, decision)
+    told(offer, reason, decision.status, bound, decision)
 }
 
 /// Whether the value of `Authorization` is of the scheme `DPoP`, which goes by any case (RFC 9110, section 11.1).
@@ -76,35 +76,36 @@ fn is_dpop(value: &str) -> bool {
     value.split(' ').next().is_some_and(|scheme| scheme.eq_ignore_ascii_case("dpop"))
 }
 
-impl Offer {
-    fn fields(self, reason: Reason, status: u16, bound: bool, decision: &Decision) -> Vec<(&'static str, String)> {
-        if !matches!(status, 401 | 403) {
-            return vec![];
-        }
-        let error = error(reason, status, decision);
-        let about_proof = matches!(reason.public(), "invalid_dpop_proof" | "use_dpop_nonce");
-        let used = if about_proof || bound || self.sent_dpop { Scheme::Dpop } else { Scheme::Bearer };
-        let mut schemes = vec![used];
-        if status == 403 {
-            if error.is_empty() {
-                // Another credential would not help, as far as the gate knows.
-                return vec![];
-            }
-        } else if used == Scheme::Dpop {
-            schemes.push(Scheme::Bearer);
-        } else if self.asked.some_dpop || reason.code().starts_with("dpop.") {
-            // RFC 9449, section 7.1: a server that takes proofs says with which algorithms.
-            schemes.push(Scheme::Dpop);
-        }
-        // One field line for each: a list of challenges in one line is read wrongly by many clients.
-        let mut fields: Vec<_> = schemes
-            .into_iter()
-            .map(|scheme| ("www-authenticate", self.challenge(scheme, if scheme == used { &error } else { &[] })))
-            .collect();
-        fields.extend(self.nonce.map(|nonce| ("dpop-nonce", nonce)));
-        fields
+/// The fields, of an offer that is made only where it is told.
+fn told(offer: impl FnOnce() -> Offer, reason: Reason, status: u16, bound: bool, decision: &Decision) -> Vec<(&'static str, String)> {
+    if !matches!(status, 401 | 403) {
+        return vec![];
     }
+    let error = error(reason, status, decision);
+    if status == 403 && error.is_empty() {
+        // Another credential would not help, as far as the gate knows.
+        return vec![];
+    }
+    let offer = offer();
+    let about_proof = matches!(reason.public(), "invalid_dpop_proof" | "use_dpop_nonce");
+    let used = if about_proof || bound || offer.sent_dpop { Scheme::Dpop } else { Scheme::Bearer };
+    let mut schemes = vec![used];
+    if status == 401 && used == Scheme::Dpop {
+        schemes.push(Scheme::Bearer);
+    } else if status == 401 && (offer.asked.some_dpop || reason.code().starts_with("dpop.")) {
+        // RFC 9449, section 7.1: a server that takes proofs says with which algorithms.
+        schemes.push(Scheme::Dpop);
+    }
+    // One field line for each: a list of challenges in one line is read wrongly by many clients.
+    let mut fields: Vec<_> = schemes
+        .into_iter()
+        .map(|scheme| ("www-authenticate", offer.challenge(scheme, if scheme == used { &error } else { &[] })))
+        .collect();
+    fields.extend(offer.nonce.map(|nonce| ("dpop-nonce", nonce)));
+    fields
+}
 
+impl Offer {
     fn challenge(&self, scheme: Scheme, error: &[(&str, String)]) -> String {
         let mut challenge = format!("{} realm={}", scheme.as_str(), quoted(REALM));
         let mut parameter = |name: &str, value: &str| {
@@ -174,7 +175,7 @@ fn quoted(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Asked, Offer, is_dpop, quoted};
+    use super::{Asked, Offer, is_dpop, quoted, told};
     use crate::decision::{Decision, Denial, Reason};
     use crate::policy::{StepUp, Verdict};
 
@@ -205,7 +206,7 @@ mod tests {
     }
 
     fn lines(offer: Offer, decision: &Decision) -> Vec<String> {
-        let fields = offer.fields(decision.reason(), decision.status, false, decision);
+        let fields = told(|| offer, decision.reason(), decision.status, false, decision);
         fields.into_iter().map(|(name, value)| format!("{name}: {value}")).collect()
     }
 
@@ -256,7 +257,7 @@ mod tests {
     fn a_denial_of_policies_says_what_would_help() {
         let scope = with(Reason::PolicyInsufficientScope, 403, &["a", "b"], None);
         assert_eq!(lines(offer(true), &scope), [line(r#"Bearer realm="cedargate", error="insufficient_scope", scope="a b""#)]);
-        let fields = offer(true).fields(scope.reason(), 403, true, &scope);
+        let fields = told(|| offer(true), scope.reason(), 403, true, &scope);
         assert!(fields.len() == 1 && fields.iter().all(|(_, value)| value.starts_with("DPoP ")), "{fields:?}");
         assert_eq!(lines(offer(true), &with(Reason::PolicyForbid, 403, &[], None)), [""; 0]);
         let step_up = StepUp { acr_values: vec!["urn:a".to_owned(), "urn:b".to_owned()], max_age: Some(300) };

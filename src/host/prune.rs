@@ -10,14 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wasmparser::{BinaryReaderError, ConstExpr, ElementItems, ExternalKind, FuncType, FunctionBody, Operator, Parser, Payload, TypeRef};
 
-use super::section::{leb128, unleb128};
+use super::section::leb128;
+use super::unexport::{CORE_MODULE, PREAMBLE, each_section};
 
-/// Id of a component's section with a core module.
-const CORE_MODULE: u8 = 1;
 /// Id of a module's section with its code.
 const CODE: u8 = 10;
-/// Length of the preamble of a module and of a component.
-const PREAMBLE: usize = 8;
 /// No locals; `unreachable`; end.
 const NOTHING: [u8; 3] = [0x00, 0x00, 0x0b];
 
@@ -28,18 +25,15 @@ pub(super) fn prune(component: &[u8], dead: &str) -> Option<Vec<u8>> {
 
 /// Every section with another content.
 fn sections(bytes: &[u8], mut with: impl FnMut(u8, &[u8]) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
-    let (preamble, mut rest) = bytes.split_at_checked(PREAMBLE)?;
     let mut out = Vec::with_capacity(bytes.len());
-    out.extend_from_slice(preamble);
-    while let Some((id, after)) = rest.split_first() {
-        let (size, after) = unleb128(after)?;
-        let (content, after) = after.split_at_checked(size)?;
-        let content = with(*id, content)?;
-        out.push(*id);
+    out.extend_from_slice(bytes.get(..PREAMBLE)?);
+    each_section(bytes, 0, &mut |id, content, _| {
+        let content = with(id, content)?;
+        out.push(id);
         leb128(content.len(), &mut out);
         out.extend_from_slice(&content);
-        rest = after;
-    }
+        Some(())
+    })?;
     Some(out)
 }
 
@@ -52,7 +46,7 @@ fn module(bytes: &[u8], dead: &str) -> Option<Vec<u8>> {
         }
         let mut out = Vec::with_capacity(content.len());
         leb128(read.bodies.len(), &mut out);
-        for (index, body) in (read.imported..).zip(&read.bodies) {
+        for (index, (body, _)) in (read.imported..).zip(&read.bodies) {
             let body = if alive.contains(&index) { bytes.get(body.range())? } else { &NOTHING };
             leb128(body.len(), &mut out);
             out.extend_from_slice(body);
@@ -68,7 +62,8 @@ struct Module<'a> {
     /// The type of each function, imported ones first.
     functions: Vec<u32>,
     imported: u32,
-    bodies: Vec<FunctionBody<'a>>,
+    /// Of each that is not imported, its body and what that can get to.
+    bodies: Vec<(FunctionBody<'a>, Reach)>,
     /// Functions that can be called from outside, or whatever runs.
     roots: BTreeSet<u32>,
     /// Functions that stand in a table.
@@ -140,13 +135,12 @@ impl<'a> Module<'a> {
                         }
                     }
                 }
-                Payload::CodeSectionEntry(body) => read.bodies.push(body),
+                Payload::CodeSectionEntry(body) => {
+                    let reach = reach(&body)?;
+                    read.bodies.push((body, reach));
+                }
                 _ => {}
             }
-        }
-        // A body that cannot be read is found here, and nothing is changed.
-        for body in &read.bodies {
-            reach(body)?;
         }
         Ok(read)
     }
@@ -171,11 +165,11 @@ impl<'a> Module<'a> {
                 continue;
             }
             let body = function.checked_sub(self.imported).and_then(|at| self.bodies.get(usize::try_from(at).ok()?));
-            let Some(Ok(Reach { functions, types })) = body.map(reach) else { continue };
+            let Some((_, Reach { functions, types })) = body else { continue };
             waiting.extend(functions);
             for ty in types {
-                if called.insert(ty) {
-                    waiting.extend(self.signature(ty).and_then(|ty| by_type.get(ty)).into_iter().flatten());
+                if called.insert(*ty) {
+                    waiting.extend(self.signature(*ty).and_then(|ty| by_type.get(ty)).into_iter().flatten());
                 }
             }
         }
@@ -273,7 +267,7 @@ mod tests {
             if id == CORE_MODULE {
                 let read = Module::read(content, "").unwrap();
                 let alive = |body: &FunctionBody<'_>| content[body.range()] != NOTHING;
-                kept.extend((read.imported..).zip(&read.bodies).filter(|(_, body)| alive(body)).map(|(index, _)| index));
+                kept.extend((read.imported..).zip(&read.bodies).filter(|(_, (body, _))| alive(body)).map(|(index, _)| index));
             }
             Some(content.to_vec())
         })

@@ -7,13 +7,13 @@
 use super::section::unleb128;
 
 /// Ids of a component's sections.
-const CORE_MODULE: u8 = 1;
+pub(super) const CORE_MODULE: u8 = 1;
 const ALIAS: u8 = 6;
 const EXPORT: u8 = 11;
 /// Id of a core module's export section.
 const CORE_EXPORT: u8 = 7;
 /// Length of the preamble of a module and of a component.
-const PREAMBLE: usize = 8;
+pub(super) const PREAMBLE: usize = 8;
 
 /// Renames the core exports `from` to `to`, which has the same length. `None` when the bytes cannot be read.
 pub(super) fn rename_core(component: &[u8], from: &str, to: &str) -> Option<Vec<u8>> {
@@ -50,10 +50,10 @@ pub(super) fn exports(component: &[u8], name: &str) -> bool {
 }
 
 /// Is given id, content and place of a section; `None` ends the walk.
-type Visit<'a> = dyn FnMut(u8, &[u8], usize) -> Option<()> + 'a;
+pub(super) type Visit<'a> = dyn FnMut(u8, &[u8], usize) -> Option<()> + 'a;
 
 /// Visits every section after the preamble.
-fn each_section(bytes: &[u8], at: usize, visit: &mut Visit<'_>) -> Option<()> {
+pub(super) fn each_section(bytes: &[u8], at: usize, visit: &mut Visit<'_>) -> Option<()> {
     let mut reader = Reader { rest: bytes.get(PREAMBLE..)?, at: at.checked_add(PREAMBLE)? };
     while !reader.rest.is_empty() {
         let id = reader.byte()?;

@@ -6,6 +6,7 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hmac;
 
 use super::keyring::LinkKey;
+use crate::bundle::hex;
 use crate::limits;
 
 /// Bytes of a keyed hash that are kept: 128 bits, so that nobody finds two names with one hash.
@@ -65,7 +66,7 @@ pub(super) fn read(key: &LinkKey, context: &[u8], text: &str) -> Result<String, 
     let name = match letter {
         "p" => bytes,
         "h" if bytes.len() == HASH_BYTES => {
-            return Ok(bytes.iter().fold("hash:".to_owned(), |text, byte| format!("{text}{byte:02x}")));
+            return Ok(format!("hash:{}", hex(&bytes)));
         }
         "o" => {
             let (nonce, sealed) = bytes.split_at_checked(NONCE_LEN).ok_or("it is too short")?;

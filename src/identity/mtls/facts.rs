@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use super::{Anchor, name, spiffe};
-use crate::bundle::Digest;
+use crate::bundle::{Digest, hex};
 use crate::decision::{Denial, Reason, UnixTime};
 use crate::identity::{CertificateIdentity, NameKind, pem, serial_text, text};
 use crate::limits;
@@ -160,8 +160,7 @@ impl<'a> Leaf<'a> {
         if raw.first().is_none_or(|first| *first >= 0x80) || raw.len() > limits::SERIAL_BYTES {
             return Err(invalid("the serial number is not positive, or too long"));
         }
-        let digits: String = raw.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(serial_text(&digits))
+        Ok(serial_text(&hex(raw)))
     }
 }
 

@@ -6,7 +6,8 @@ use std::fmt;
 
 use ring::hmac;
 
-use super::{FormatError, hex};
+use super::FormatError;
+use crate::bundle::hex;
 
 /// A key: an even number of hexadecimal digits, as the property has it.
 pub struct AkamaiKey(hmac::Key);

@@ -7,8 +7,8 @@ use std::fmt;
 
 use ring::hmac;
 
-use super::{FormatError, encoded, hex};
-use crate::bundle::Digest;
+use super::{FormatError, encoded};
+use crate::bundle::{Digest, hex};
 use crate::limits;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";

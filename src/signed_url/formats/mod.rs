@@ -63,11 +63,6 @@ pub(super) fn unreserved(url: &str, names: &[&'static str]) -> Result<(), Format
     Ok(())
 }
 
-/// Lower-case hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -13,6 +13,8 @@ use miette::{IntoDiagnostic as _, WrapErr as _, miette};
 use ring::rand::SecureRandom as _;
 use rusqlite::{Connection, OpenFlags};
 
+use crate::bundle::hex;
+
 pub(super) use super::writer::Writer;
 
 /// The lengths of steps that are counted, in milliseconds. Longer ones are sums of these.
@@ -78,7 +80,7 @@ impl Folder {
     fn new() -> miette::Result<Self> {
         let mut random = [0_u8; 16];
         ring::rand::SystemRandom::new().fill(&mut random).map_err(|_| miette!("the machine gives no random numbers"))?;
-        let name: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let name = hex(&random);
         let path = std::env::temp_dir().join(format!("cedargate-console-{name}"));
         let mut builder = DirBuilder::new();
         #[cfg(unix)]

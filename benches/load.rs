@@ -59,6 +59,18 @@ struct Effort {
     window: Duration,
 }
 
+impl Case {
+    /// With as many connections as nearly all have.
+    fn new(name: impl Into<String>, addr: SocketAddr, requests: &Rc<Requests>) -> Self {
+        Self { name: name.into(), addr, requests: Rc::clone(requests), connections: scenarios::CONNECTIONS }
+    }
+
+    /// What the others are compared with.
+    fn base(noop: &server::Server) -> Self {
+        Self::new("no-op component", noop.addr, &scenarios::idle())
+    }
+}
+
 /// What everything needs.
 struct Bench {
     driver: Driver,
@@ -161,6 +173,12 @@ impl Bench {
             }
         }
         windows
+    }
+
+    /// Measures the cases of a section of the report.
+    fn section(&self, report: &mut Report, title: &str, cases: &[Case]) {
+        println!("\n{title}");
+        report.sections.push(report::Section { title: title.to_owned(), rows: self.rows(cases) });
     }
 
     /// The cases as rows, each beside the first, which is the component that does nothing.

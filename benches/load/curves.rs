@@ -10,26 +10,21 @@ use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde_json::{Value, json};
 
 use super::drive::Requests;
-use super::material::{self, For, PATH, POLICIES, keep, reader};
-use super::report::{Report, Section};
-use super::scenarios::{CONNECTIONS, idle};
+use super::material::{self, ALGORITHMS, For, PATH, POLICIES, distinct, reader};
+use super::report::Report;
+use super::scenarios::{bearer, one};
 use super::server::{Reuse, SPIN};
-use super::support::client::Request;
 use super::support::links::{hmac, keyring};
 use super::support::token::Token;
 use super::{Bench, Case};
 
 fn asked(token: &Token) -> Rc<Requests> {
-    Requests::new(vec![keep(&Request::new("DELETE", PATH).bearer(&token.make()))], 403)
+    one(bearer("DELETE", PATH, token), 403)
 }
 
 /// Tokens that are never met again.
-fn fresh(make: impl Fn(Token) -> Token) -> Rc<Requests> {
-    let all = (0..4_000).map(|number| {
-        let token = make(reader("alice").claim("jti", json!(format!("jti-{number}"))));
-        keep(&Request::new("DELETE", PATH).bearer(&token.make()))
-    });
-    Requests::new(all.collect(), 403)
+fn fresh(change: impl Fn(Token) -> Token) -> Rc<Requests> {
+    Requests::new(distinct("DELETE", ALGORITHMS[0], 4_000, change), 403)
 }
 
 /// A public key that nobody signs with.
@@ -40,12 +35,9 @@ fn random_key() -> Vec<u8> {
 
 pub fn measure(bench: &Bench, report: &mut Report) {
     let noop = bench.noop(SPIN);
-    let base = |connections| Case { name: "no-op component".into(), addr: noop.addr, requests: idle(), connections };
+    let base = || Case::base(&noop);
     let hot = asked(&reader("alice"));
-    let mut add = |title: &str, cases: &[Case]| {
-        println!("\n{title}");
-        report.sections.push(Section { title: title.to_owned(), rows: bench.rows(cases) });
-    };
+    let mut add = |title: &str, cases: &[Case]| bench.section(report, title, cases);
 
     let mut sealing = 0.0;
     let sets = [(POLICIES, For::Teams), (100, For::Teams), (1_000, For::Teams), (10_000, For::Teams), (10_000, For::Everybody)];
@@ -53,38 +45,36 @@ pub fn measure(bench: &Bench, report: &mut Report) {
         .into_iter()
         .map(|(number, whom)| {
             let began = Instant::now();
-            let name = format!("policies-{number}{}", if whom == For::Everybody { ", a hundred of them for everybody" } else { "" });
+            let name = format!("{number} policies{}", if whom == For::Everybody { ", a hundred of them for everybody" } else { "" });
             let file = material::sealed(&bench.sealer, &material::bundle(number, whom), &bench.work, &name);
             sealing = began.elapsed().as_secs_f64();
-            (name.replace("policies-", ""), file)
+            (name, file)
         })
         .collect();
-    report.sealing = Some(sealing);
     let plain = files[0].1.clone();
     {
         let servers: Vec<_> = files.iter().map(|(name, file)| (name, bench.gate(file, SPIN, &[]))).collect();
         let without = bench.gate(&files[3].1, SPIN, &[("policy_index", "off")]);
-        let case = |name: String, addr| Case { name, addr, requests: Rc::clone(&hot), connections: CONNECTIONS };
-        let mut cases = vec![base(CONNECTIONS)];
-        cases.extend(servers.iter().map(|(name, server)| case(format!("{name} policies"), server.addr)));
-        cases.push(case("10000 policies, without the index".into(), without.addr));
+        let mut cases = vec![base()];
+        cases.extend(servers.iter().map(|(name, server)| Case::new(*name, server.addr, &hot)));
+        cases.push(Case::new("10000 policies, without the index", without.addr, &hot));
         add("policies", &cases);
     }
     let gate = bench.gate(&plain, SPIN, &[]);
-    let on = |name: String, requests: Rc<Requests>, connections| Case { name, addr: gate.addr, requests, connections };
+    let on = |name: String, requests: &Rc<Requests>| Case::new(name, gate.addr, requests);
 
-    let mut cases = vec![base(CONNECTIONS)];
+    let mut cases = vec![base()];
     for count in [1_usize, 10, 50] {
         let groups: Vec<String> = (0..count).map(|number| if number == 0 { "readers".into() } else { format!("other-{number}") }).collect();
-        cases.push(on(format!("{count} groups in the token"), asked(&reader("alice").claim("groups", json!(groups))), CONNECTIONS));
+        cases.push(on(format!("{count} groups in the token"), &asked(&reader("alice").claim("groups", json!(groups)))));
     }
     add("groups, hot token", &cases);
 
-    let mut cases = vec![base(CONNECTIONS)];
+    let mut cases = vec![base()];
     for more in [0_usize, 512, 1_536, 3_072] {
         let claim = "x".repeat(more);
         let requests = fresh(|token| token.claim("more", json!(claim)));
-        cases.push(on(format!("{} bytes", reader("alice").claim("more", json!(claim)).make().len()), requests, CONNECTIONS));
+        cases.push(on(format!("{} bytes", reader("alice").claim("more", json!(claim)).make().len()), &requests));
     }
     add("bytes of a token, never-repeated, EdDSA", &cases);
 
@@ -105,23 +95,23 @@ pub fn measure(bench: &Bench, report: &mut Report) {
                     (count, bench.gate(&file, SPIN, &[]))
                 })
                 .collect();
-        let mut cases = vec![base(CONNECTIONS)];
+        let mut cases = vec![base()];
         for (count, server) in &sets {
-            cases.push(Case { name: format!("{count} keys"), addr: server.addr, requests: fresh(|token| token), connections: CONNECTIONS });
+            cases.push(Case::new(format!("{count} keys"), server.addr, &fresh(|token| token)));
         }
         add("keys in an issuer's set, never-repeated, EdDSA", &cases);
     }
 
     for connections in [1, 4, 16, 64, 256] {
-        add(&format!("{connections} connections"), &[base(connections), on("gate".into(), Rc::clone(&hot), connections)]);
+        let cases = [base(), on("gate".into(), &hot)].map(|case| Case { connections, ..case });
+        add(&format!("{connections} connections"), &cases);
     }
 
     for requests in [1, 16, 128, 10_000] {
         for at_once in if requests == 128 { vec![1, 16] } else { vec![16.min(requests)] } {
             let reuse = Reuse { requests, at_once };
             let (noop, gate) = (bench.noop(reuse), bench.gate(&plain, reuse, &[]));
-            let case = |name: &str, addr, requests| Case { name: name.into(), addr, requests, connections: CONNECTIONS };
-            let cases = [case("no-op component", noop.addr, idle()), case("gate", gate.addr, Rc::clone(&hot))];
+            let cases = [Case::base(&noop), Case::new("gate", gate.addr, &hot)];
             add(&format!("instances serve {requests} requests, {at_once} at once"), &cases);
         }
     }
@@ -130,11 +120,11 @@ pub fn measure(bench: &Bench, report: &mut Report) {
     let ring = bench.gate(&plain, SPIN, &[("signature_backend", "ring"), ("token_cache", "off")]);
     let audit = keyring(&[hmac("a1", "active", 1)]);
     let chained = bench.gate(&plain, SPIN, &[("audit_keys", &audit)]);
-    let case = |name: &str, addr| Case { name: name.into(), addr, requests: Rc::clone(&hot), connections: CONNECTIONS };
+    let case = |name: &str, addr| Case::new(name, addr, &hot);
     add(
         "switches",
         &[
-            base(CONNECTIONS),
+            base(),
             case("as it comes", gate.addr),
             case("records chained with HMAC-SHA-256", chained.addr),
             case("revocations asked of a store", store.addr),
@@ -142,4 +132,5 @@ pub fn measure(bench: &Bench, report: &mut Report) {
             case("token_cache = off, signature_backend = ring", ring.addr),
         ],
     );
+    report.sealing = Some(sealing);
 }

@@ -21,7 +21,7 @@ pub fn measure(bench: &Bench, report: &mut Report) {
         let mut setup = Setup { now: None, ..Setup::new(&material::bundle(number, For::Teams)) };
         setup.limits = limits.clone();
         let gate = setup.variable("key_value_store", "").start(&origin);
-        let requests = Requests::new(distinct("DELETE", ALGORITHMS[0], TOKENS), 403);
+        let requests = Requests::new(distinct("DELETE", ALGORITHMS[0], TOKENS, |token| token), 403);
         drop(bench.driver.closed(gate.addr, &requests, 4, std::time::Duration::from_secs(8)));
         report.memory.push((number, gate.metrics().peak_instance_memory));
     }

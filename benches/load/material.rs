@@ -113,11 +113,11 @@ pub fn keep(request: &Request) -> Vec<u8> {
     String::from_utf8(request.bytes()).unwrap().replace("Connection: close\r\n", "").into_bytes()
 }
 
-/// Requests with as many tokens of an algorithm, each of its own.
-pub fn distinct(method: &str, (alg, key, kid): (&'static str, Key, &str), count: usize) -> Vec<Vec<u8>> {
+/// Requests with as many tokens of an algorithm, each of its own, and each changed alike.
+pub fn distinct(method: &str, (alg, key, kid): (&'static str, Key, &str), count: usize, change: impl Fn(Token) -> Token) -> Vec<Vec<u8>> {
     (0..count)
         .map(|number| {
-            let token = reader("alice").claim("jti", json!(format!("jti-{number}"))).signed(alg, key, kid);
+            let token = change(reader("alice").claim("jti", json!(format!("jti-{number}"))).signed(alg, key, kid));
             keep(&Request::new(method, PATH).bearer(&token.make()))
         })
         .collect()

@@ -1,6 +1,5 @@
 //! What is asked of the gate and of its peers.
 
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -8,8 +7,8 @@ use serde_json::json;
 
 use super::drive::Requests;
 use super::material::{self, ALGORITHMS, AUDIENCE, For, ISSUER, PATH, POLICIES, distinct, keep, now, reader};
-use super::report::{Flood, Report, Section};
-use super::server::{self, Reuse, SPIN, Server};
+use super::report::{Flood, Report};
+use super::server::{self, Reuse, SPIN};
 use super::support::client::Request;
 use super::support::links::{ask, hmac, keyring, target, with_links};
 use super::support::pki::{Authority, Form, SECRET, Subject};
@@ -22,11 +21,11 @@ pub const CONNECTIONS: usize = 16;
 const NEVER_REPEATED: usize = 12_000;
 const PEERS: [&str; 4] = ["workerd", "workerd-cached", "envoy", "haproxy"];
 
-fn one(request: Request, status: u16) -> Rc<Requests> {
+pub fn one(request: Request, status: u16) -> Rc<Requests> {
     Requests::new(vec![keep(&request)], status)
 }
 
-fn bearer(method: &str, path: &str, token: &Token) -> Request {
+pub fn bearer(method: &str, path: &str, token: &Token) -> Request {
     Request::new(method, path).bearer(&token.make())
 }
 
@@ -87,43 +86,38 @@ pub fn measure(bench: &Bench, report: &mut Report) {
         }
     }
 
-    let mut section = |title: &str, cases: &mut dyn FnMut(&str, SocketAddr) -> Option<Rc<Requests>>| {
-        println!("\n{title}");
-        let base = Case { name: "no-op component".into(), addr: noop.addr, requests: idle(), connections: CONNECTIONS };
-        let asked = servers.iter().filter_map(|(name, server)| {
-            let requests = cases(name, server.addr)?;
-            Some(Case { name: name.clone(), addr: server.addr, requests, connections: CONNECTIONS })
-        });
-        let cases: Vec<Case> = [base].into_iter().chain(asked).collect();
-        report.sections.push(Section { title: title.to_owned(), rows: bench.rows(&cases) });
+    let mut section = |title: &str, of: &mut dyn FnMut(&str) -> Option<Rc<Requests>>| {
+        let asked = servers.iter().filter_map(|(name, server)| Some(Case::new(name, server.addr, &of(name)?)));
+        let cases: Vec<Case> = [Case::base(&noop)].into_iter().chain(asked).collect();
+        bench.section(report, title, &cases);
     };
     let [eddsa, _, es256] = ALGORITHMS;
     // HAProxy verifies no EdDSA, and is asked with ES256 where any algorithm will do.
     let any = |name: &str| if can(name, "EdDSA") { eddsa } else { es256 };
     let token = |name: &str| reader("alice").signed(any(name).0, any(name).1, any(name).2);
 
-    section("hot token, denied by policy", &mut |name, _| Some(one(bearer("DELETE", PATH, &token(name)), 403)));
-    section("hot token, allowed and proxied", &mut |name, _| Some(one(bearer("GET", PATH, &token(name)), 200)));
-    section("1,000 tokens, denied by policy", &mut |name, _| Some(Requests::new(distinct("DELETE", any(name), 1_000), 403)));
+    section("hot token, denied by policy", &mut |name| Some(one(bearer("DELETE", PATH, &token(name)), 403)));
+    section("hot token, allowed and proxied", &mut |name| Some(one(bearer("GET", PATH, &token(name)), 200)));
+    section("1,000 tokens, denied by policy", &mut |name| Some(Requests::new(distinct("DELETE", any(name), 1_000, |token| token), 403)));
     for algorithm in ALGORITHMS {
         // Made once: what is never repeated for one server is not for another.
-        let requests = distinct("DELETE", algorithm, NEVER_REPEATED);
-        section(&format!("never-repeated tokens, {}, denied by policy", algorithm.0), &mut |name, _| {
+        let requests = distinct("DELETE", algorithm, NEVER_REPEATED, |token| token);
+        section(&format!("never-repeated tokens, {}, denied by policy", algorithm.0), &mut |name| {
             can(name, algorithm.0).then(|| Requests::new(requests.clone(), 403))
         });
     }
-    section("expired token", &mut |name, _| {
+    section("expired token", &mut |name| {
         let token = token(name).claim("exp", json!(now() - 600));
         Some(one(bearer("GET", PATH, &token), 401))
     });
-    section("forged signatures", &mut |name, _| Some(all(&forged(any(name), 1_000), 401)));
-    section("garbage for a token", &mut |_, _| Some(one(Request::get(PATH).bearer("garbage"), 401)));
-    section("no token", &mut |_, _| Some(one(Request::get(PATH), 401)));
-    section("public path, proxied", &mut |_, _| Some(one(Request::get("/health"), 200)));
+    section("forged signatures", &mut |name| Some(all(&forged(any(name), 1_000), 401)));
+    section("garbage for a token", &mut |_| Some(one(Request::get(PATH).bearer("garbage"), 401)));
+    section("no token", &mut |_| Some(one(Request::get(PATH), 401)));
+    section("public path, proxied", &mut |_| Some(one(Request::get("/health"), 200)));
     let root = Authority::suite();
     let intermediate = root.intermediate(Subject::new(now(), "Intermediate"));
     let leaf = Subject::workload(now(), "bench").issued_by(&intermediate);
-    section("client certificate, path of three, denied by policy", &mut |name, _| {
+    section("client certificate, path of three, denied by policy", &mut |name| {
         let request = || Form::Rfc9440.send(Request::new("DELETE", PATH), &[&leaf.der, &intermediate.certified.der]);
         (name == "gate").then(|| one(request(), 403))
     });
@@ -141,29 +135,23 @@ pub fn links(bench: &Bench, report: &mut Report) {
     let writer = Token::dev(now(), "alice").groups(&["writers"]).scope("documents.write");
     let signed = ask(&writer, &json!({"method": "GET", "path": "/api/documents/1", "expires_in": 7_000})).send(gate.addr);
     let url = target(&signed);
-    println!("\nsigned URLs");
-    let case = |name: &str, addr, requests| Case { name: name.into(), addr, requests, connections: CONNECTIONS };
     let cases = [
-        case("no-op component", noop.addr, idle()),
-        case("verified, refused for its method", gate.addr, one(Request::new("PUT", &url), 401)),
-        case("verified, allowed and proxied", gate.addr, one(Request::get(&url), 200)),
-        case("public path, proxied", gate.addr, one(Request::get("/health"), 200)),
+        Case::base(&noop),
+        Case::new("verified, refused for its method", gate.addr, &one(Request::new("PUT", &url), 401)),
+        Case::new("verified, allowed and proxied", gate.addr, &one(Request::get(&url), 200)),
+        Case::new("public path, proxied", gate.addr, &one(Request::get("/health"), 200)),
     ];
-    report.sections.push(Section { title: "signed URL, HMAC-SHA-256".into(), rows: bench.rows(&cases) });
+    bench.section(report, "signed URL, HMAC-SHA-256", &cases);
 }
 
 /// The first request of an instance: every request is one.
 pub fn first(bench: &Bench, report: &mut Report) {
     let reuse = Reuse { requests: 1, at_once: 1 };
     let file = material::sealed(&bench.sealer, &material::bundle(POLICIES, For::Teams), &bench.work, "first");
-    let servers: [Server; 2] = [bench.noop(reuse), bench.gate(&file, reuse, &[])];
-    println!("\nfirst requests");
-    let case = |name: &str, at: usize, requests| Case { name: name.into(), addr: servers[at].addr, requests, connections: 1 };
-    let cases = [
-        case("no-op component", 0, idle()),
-        case("gate, EdDSA token, denied by policy", 1, one(bearer("DELETE", PATH, &reader("alice")), 403)),
-    ];
-    report.sections.push(Section { title: "the first request of an instance, one connection".into(), rows: bench.rows(&cases) });
+    let (noop, gate) = (bench.noop(reuse), bench.gate(&file, reuse, &[]));
+    let denied = one(bearer("DELETE", PATH, &reader("alice")), 403);
+    let cases = [Case::base(&noop), Case::new("gate, EdDSA token, denied by policy", gate.addr, &denied)];
+    bench.section(report, "the first request of an instance, one connection", &cases.map(|case| Case { connections: 1, ..case }));
 }
 
 /// Ten times as many forged tokens as good ones, and what those who are in the right notice of it.

@@ -1,10 +1,14 @@
 //! The entities of one request: the caller, the resource, the tree of paths, and what they lead to.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use cedar_policy::{Entities, Entity, EntityUid, RestrictedExpression};
+use cedar_policy_core::ast;
+use cedar_policy_core::entities::{NoEntitiesSchema, TCComputation};
+use cedar_policy_core::extensions::Extensions;
 
-use super::statics::Statics;
+use super::statics::{Static, Statics};
 use crate::limits;
 
 /// An entity that a request itself tells about.
@@ -31,15 +35,26 @@ pub(super) fn ancestors(statics: &Statics, made: &[Made], uid: &EntityUid) -> BT
     found
 }
 
-/// Leaves out what a resource is in, where nothing is known of it but that: the resource itself says so as well.
-///
-/// Not where it is asked what anything else than the principal, the action and the resource is in.
-pub(super) fn flatten(statics: &Statics, made: &mut Vec<Made>, principal: &EntityUid, resource: &EntityUid) {
-    let above: BTreeSet<EntityUid> = made.iter().filter(|one| one.uid != *principal).flat_map(|one| one.parents.iter().cloned()).collect();
-    made.retain(|one| one.uid == *principal || one.uid == *resource || statics.get(&one.uid).is_some());
-    if let Some(one) = made.iter_mut().find(|one| one.uid == *resource) {
-        one.parents = above.into_iter().collect();
+/// What principal and resource of a request are in.
+#[derive(Debug)]
+pub(super) struct Within {
+    pub(super) principal: BTreeSet<EntityUid>,
+    pub(super) resource: BTreeSet<EntityUid>,
+}
+
+impl Within {
+    /// Whether either is in itself. There is no other circle: among themselves static entities have none, and none is in a path.
+    pub(super) fn circular(&self, principal: &EntityUid, resource: &EntityUid) -> bool {
+        self.principal.contains(principal) || self.resource.contains(resource)
     }
+}
+
+/// An entity of a request.
+enum Found<'s> {
+    /// Of which the request tells something.
+    Told(Entity),
+    /// Of which only `entities.json` does.
+    Known(&'s Static),
 }
 
 /// Puts together what a request tells, what `entities.json` says about the same entities, and every static entity that
@@ -53,6 +68,55 @@ pub(super) fn assemble(
     roots: impl IntoIterator<Item = EntityUid>,
     actions: impl IntoIterator<Item = Entity>,
 ) -> Result<Entities, String> {
+    let entities = gather(statics, made, roots)?.into_values().map(|found| match found {
+        Found::Told(entity) => entity,
+        Found::Known(known) => ast::Entity::clone(&known.entity).into(),
+    });
+    Entities::from_entities(entities.chain(actions), None).map_err(|error| unbuilt(&error))
+}
+
+/// The same for where nothing is asked but what principal, action and resource are in: all that they are in stands in them, and
+/// Cedar is not made to find it out again. What else anything is in may be missing.
+///
+/// INVARIANT: `within` is complete, and neither of the two is in itself. An action of a schema knows its groups.
+///
+/// # Errors
+/// Why they cannot be put together, for the record.
+pub(super) fn closed(
+    statics: &Statics,
+    mut made: Vec<Made>,
+    roots: impl IntoIterator<Item = EntityUid>,
+    action: &Arc<ast::Entity>,
+    (principal, resource): (&EntityUid, &EntityUid),
+    within: Within,
+) -> Result<Entities, String> {
+    // Of what is between there is nothing to know but that, which the two know themselves.
+    made.retain(|one| one.uid == *principal || one.uid == *resource || statics.get(&one.uid).is_some());
+    for (uid, within) in [(principal, within.principal), (resource, within.resource)] {
+        if let Some(one) = made.iter_mut().find(|one| one.uid == *uid) {
+            one.parents = within.into_iter().collect();
+        }
+    }
+    let entities = gather(statics, made, roots)?.into_values().map(|found| match found {
+        Found::Told(entity) => Arc::new(ast::Entity::clone(entity.as_ref())),
+        Found::Known(known) => Arc::clone(&known.entity),
+    });
+    let entities = entities.chain([Arc::clone(action)]);
+    let (assumed, extensions) = (TCComputation::AssumeAlreadyComputed, Extensions::all_available());
+    let entities = cedar_policy_core::entities::Entities::new().add_entities(entities, None::<&NoEntitiesSchema>, assumed, extensions);
+    entities.map(Entities::from).map_err(|error| unbuilt(&error))
+}
+
+fn unbuilt(error: &dyn std::error::Error) -> String {
+    format!("the entities cannot be built: {error}")
+}
+
+/// Every entity by its name.
+fn gather(
+    statics: &Statics,
+    made: Vec<Made>,
+    roots: impl IntoIterator<Item = EntityUid>,
+) -> Result<BTreeMap<EntityUid, Found<'_>>, String> {
     let mut entities = BTreeMap::new();
     let mut waiting: Vec<EntityUid> = roots.into_iter().collect();
     let named = waiting.len();
@@ -69,7 +133,7 @@ pub(super) fn assemble(
             None => Entity::new_with_tags(uid.clone(), attrs, parents, []),
         };
         let entity = entity.map_err(|error| format!("an entity cannot be built: {error}"))?;
-        if entities.insert(uid, entity).is_some() {
+        if entities.insert(uid, Found::Told(entity)).is_some() {
             return Err("two entities of the request have the same name".to_owned());
         }
     }
@@ -81,12 +145,12 @@ pub(super) fn assemble(
         }
         let Some(known) = statics.get(&uid) else { continue };
         waiting.extend(known.refs.iter().cloned());
-        entities.insert(uid, known.entity.clone());
+        entities.insert(uid, Found::Known(known));
         if entities.len() > most {
             return Err(format!("the request leads to more than {} entities of entities.json", limits::REACHED_ENTITIES));
         }
     }
-    Entities::from_entities(entities.into_values().chain(actions), None).map_err(|error| format!("the entities cannot be built: {error}"))
+    Ok(entities)
 }
 
 /// The ids of a path and its ancestors, the root first: `/`, `/api`, `/api/orders`.

@@ -1,8 +1,10 @@
 //! The schema: read, and held against everything the gate itself will put before Cedar.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use cedar_policy::{Entities, Entity, EntityTypeName, EntityUid, Schema, SchemaFragment};
+use cedar_policy_core::ast;
 use serde_json::{Map, Value};
 
 use super::context::{self, Input, Needs, SAMPLE_TIME, sample_certificate, sample_token};
@@ -37,7 +39,9 @@ pub(super) struct Action {
     pub(super) uid: EntityUid,
     /// Names of the groups it is in, directly or not.
     pub(super) groups: BTreeSet<String>,
-    /// Itself first, with everything it is in, and its groups: for the entities of a request.
+    /// Itself, with everything it is in. Requests share it.
+    pub(super) entity: Arc<ast::Entity>,
+    /// The same, and its groups.
     pub(super) entities: Vec<Entity>,
     pub(super) principals: BTreeSet<EntityTypeName>,
     pub(super) resources: BTreeSet<EntityTypeName>,
@@ -86,11 +90,13 @@ fn actions(schema: &Schema) -> BTreeMap<String, Action> {
     let Ok(entities) = schema.action_entities() else { return BTreeMap::new() };
     let mut actions = BTreeMap::new();
     for uid in schema.actions().filter(|uid| uid.type_name().namespace() == "Gate") {
+        let Some(entity) = entities.get(uid) else { continue };
         let groups: BTreeSet<EntityUid> = entities.ancestors(uid).into_iter().flatten().cloned().collect();
         let own = [uid].into_iter().chain(&groups).filter_map(|uid| entities.get(uid)).cloned().collect();
         let action = Action {
             uid: uid.clone(),
             groups: groups.iter().filter(|uid| uid.type_name().namespace() == "Gate").map(|uid| uid.id().unescaped().to_owned()).collect(),
+            entity: Arc::new(entity.as_ref().clone()),
             entities: own,
             principals: schema.principals_for_action(uid).into_iter().flatten().cloned().collect(),
             resources: schema.resources_for_action(uid).into_iter().flatten().cloned().collect(),

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use cedar_policy::{Entities, Entity, EntityUid, EvalResult, RestrictedExpression, Schema};
+use cedar_policy_core::ast;
 use serde_json::{Value, json};
 
 use super::diagnose;
@@ -26,8 +28,8 @@ pub(super) struct Static {
     pub(super) parents: Vec<EntityUid>,
     /// Every entity it names: parents, attributes, tags.
     pub(super) refs: Vec<EntityUid>,
-    /// The same as one entity, for when there is nothing to merge.
-    pub(super) entity: Entity,
+    /// The same as one entity, for when there is nothing to merge. Requests share it.
+    pub(super) entity: Arc<ast::Entity>,
 }
 
 /// All entities of the file.
@@ -132,7 +134,7 @@ impl Reader<'_> {
                 "use a group",
             );
         }
-        self.plain.push(taken.entity.clone());
+        self.plain.push(ast::Entity::clone(&taken.entity).into());
         self.found.insert(uid, (span, taken));
     }
 
@@ -195,7 +197,13 @@ fn take_apart(entity: &Entity, principal: bool) -> Result<Static, String> {
     let parents: BTreeSet<EntityUid> = parents.into_iter().collect();
     let plain = Entity::new_with_tags(entity.uid(), attrs.iter().cloned(), parents.iter().cloned(), tags.iter().cloned())
         .map_err(|error| error.to_string())?;
-    Ok(Static { attrs, tags, parents: parents.into_iter().collect(), refs: refs.into_iter().collect(), entity: plain })
+    Ok(Static {
+        attrs,
+        tags,
+        parents: parents.into_iter().collect(),
+        refs: refs.into_iter().collect(),
+        entity: Arc::new(plain.as_ref().clone()),
+    })
 }
 
 /// A value as an expression, noting every entity in it. Its depth is bounded by [`json::elements`].

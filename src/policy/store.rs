@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use cedar_policy::{Authorizer, Entities, EntityUid, Request, Schema};
 
 use super::context::{self, Input, Needs};
-use super::entities::{self, Made};
+use super::entities::{self, Made, Within};
 use super::index::{Answered, Bucket, Index, Scan, Scope};
 use super::names::{self, Names};
 use super::routes::{Route, Routes};
@@ -261,7 +261,12 @@ impl PolicyStore {
         if *typed {
             made.push(Made { uid: asked.resource.clone(), attrs: vec![], parents: parent.into_iter().collect() });
         }
-        let (buckets, withdrawing) = self.concerned(asked, &made, identity, scan);
+        let above = |uid| entities::ancestors(&self.statics, &made, uid);
+        let within = match scan {
+            Scan::Index => Some(Within { principal: above(&asked.principal), resource: above(&asked.resource) }),
+            Scan::Everything => None,
+        };
+        let (buckets, withdrawing) = self.concerned(asked, within.as_ref(), identity);
         let concerned = || buckets.iter().chain(&withdrawing);
         let needs = match scan {
             Scan::Index => concerned().fold(Needs::default(), |all, bucket| all.or(bucket.needs)),
@@ -289,28 +294,27 @@ impl PolicyStore {
         if let Some(principal) = made.first_mut() {
             principal.attrs = context::principal(identity, needs);
         }
-        let mut actions = action.entities.iter();
-        if scan == Scan::Index && !concerned().any(|bucket| bucket.far) {
-            entities::flatten(&self.statics, &mut made, &asked.principal, &asked.resource);
-            actions = action.entities.get(..1).unwrap_or_default().iter();
-        }
         let named = concerned().flat_map(|bucket| bucket.named.iter().cloned());
-        let entities = entities::assemble(&self.statics, made, named, actions.cloned())?;
+        let entities = match within {
+            // Which of the entities are in a circle, where some are, is Cedar's to say.
+            Some(within) if !concerned().any(|bucket| bucket.far) && !within.circular(&asked.principal, &asked.resource) => {
+                entities::closed(&self.statics, made, named, &action.entity, (&asked.principal, &asked.resource), within)
+            }
+            _ => entities::assemble(&self.statics, made, named, action.entities.iter().cloned()),
+        }?;
         let request = Request::new(asked.principal.clone(), asked.action.clone(), asked.resource.clone(), context, None)
             .map_err(|error| format!("the request cannot be built: {error}"))?;
         Ok(Some(Prepared { request, entities, buckets, withdrawing }))
     }
 
     /// The policies that can have anything to say: about what is asked, and of a link about signing such links.
-    fn concerned(&self, asked: &Asked, made: &[Made], identity: &Identity, scan: Scan) -> (Vec<&Bucket>, Vec<&Bucket>) {
+    fn concerned(&self, asked: &Asked, within: Option<&Within>, identity: &Identity) -> (Vec<&Bucket>, Vec<&Bucket>) {
         let sign = self.actions.get(names::SIGN).filter(|_| identity.link().is_some());
-        if scan == Scan::Everything {
+        let Some(Within { principal: principal_in, resource: resource_in }) = within else {
             return (self.index.all(), sign.map(|_| self.signing.forbids.all()).unwrap_or_default());
-        }
-        let above = |uid| entities::ancestors(&self.statics, made, uid);
-        let (principal_in, resource_in) = (above(&asked.principal), above(&asked.resource));
+        };
         let (principal, resource) = (&asked.principal, &asked.resource);
-        let scope = Scope { principal, principal_in: &principal_in, action: &asked.action, resource, resource_in: &resource_in };
+        let scope = Scope { principal, principal_in, action: &asked.action, resource, resource_in };
         let withdrawing = sign.map(|sign| self.signing.forbids.matching(Scope { action: &sign.uid, ..scope }));
         (self.index.matching(scope), withdrawing.unwrap_or_default())
     }

@@ -142,6 +142,20 @@ fn groups_are_in_groups() {
 }
 
 #[test]
+fn a_circle_that_a_token_closes_denies() {
+    let entities =
+        r#"[{"uid": {"type": "Gate::Group", "id": "loop"}, "attrs": {}, "parents": [{"type": "Gate::User", "id": "dev/alice"}]}]"#;
+    let mut bundle = with_entities(entities, "@id(\"loop\") permit(principal in Gate::Group::\"loop\", action, resource);");
+    let schema = std::str::from_utf8(bundle.get(PolicyStore::SCHEMA).unwrap()).unwrap().to_owned();
+    assert!(schema.contains("entity Group in [Group];"));
+    bundle.insert(PolicyStore::SCHEMA, schema.replace("entity Group in [Group];", "entity Group in [Group, User];"));
+    let store = load(&bundle);
+    assert_eq!(ids(&Asking::new("GET", "/x").ask(&store, &user("bob", &["loop"], &[]))), ["loop"]);
+    let verdict = Asking::new("GET", "/x").ask(&store, &user("alice", &["loop"], &[]));
+    assert!(!verdict.allow && verdict.errors.len() == 1 && verdict.errors[0].contains("transitive closure"), "{verdict:?}");
+}
+
+#[test]
 fn policies_can_follow_attributes_from_the_resource_to_other_entities() {
     let entities = r#"[
         {"uid": {"type": "Gate::Document", "id": "1"}, "attrs": {"owner": {"type": "Gate::User", "id": "dev/bob"}}, "parents": []},

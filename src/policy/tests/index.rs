@@ -4,14 +4,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::str::FromStr;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use cedar_policy::{
     Authorizer, Context, Entities, Entity, EntityTypeName, EntityUid, Policy, PolicyId, PolicySet, Request, SlotId, Template,
 };
 use proptest::prelude::*;
 
-use super::super::entities::{Made, ancestors};
+use super::super::entities::{Made, Within, ancestors, closed};
 use super::super::index::{Answered, Bucket, Index, Scope};
 use super::super::schema::Action;
 use super::super::statics::Statics;
@@ -32,11 +32,10 @@ static ACTIONS: LazyLock<BTreeMap<String, Action>> = LazyLock::new(|| {
     let action = |id: usize| {
         let groups = [Some(5), id.is_multiple_of(2).then_some(4)].into_iter().flatten().map(|id| uid("Action", id));
         let own = Entity::new_no_attrs(uid("Action", id), groups.clone().collect());
+        let (uid, entity) = (uid("Action", id), Arc::new(own.as_ref().clone()));
         let entities = [own].into_iter().chain(groups.map(Entity::with_uid)).collect();
-        (
-            id.to_string(),
-            Action { uid: uid("Action", id), groups: BTreeSet::new(), entities, principals: BTreeSet::new(), resources: BTreeSet::new() },
-        )
+        let (principals, resources) = (BTreeSet::new(), BTreeSet::new());
+        (id.to_string(), Action { uid, groups: BTreeSet::new(), entity, entities, principals, resources })
     };
     (0..4).map(action).collect()
 });
@@ -64,7 +63,7 @@ fn actions(form: u8, of: u8) -> String {
 }
 
 /// Conditions that are true, false, or cannot be evaluated, some of them by what the request is about.
-const CONDITIONS: [&str; 7] = [
+const CONDITIONS: [&str; 10] = [
     "",
     "when { true }",
     "unless { true }",
@@ -72,6 +71,10 @@ const CONDITIONS: [&str; 7] = [
     "when { principal has name && principal.name == \"1\" }",
     "unless { resource.name == \"1\" }",
     "when { principal in resource || context.number > 1 }",
+    "when { principal in Team::\"1\" }",
+    "unless { resource in [Folder::\"2\", Team::\"0\", principal] }",
+    // The only one about what something else is in.
+    "when { User::\"0\" in Folder::\"3\" }",
 ];
 
 /// A policy of eight numbers, or a template and a link to it.
@@ -132,9 +135,9 @@ proptest! {
         // Some entities nobody tells anything of.
         let made: Vec<Made> = world(&parents).into_iter().enumerate().filter(|(at, _)| missing >> at & 3 != 0).map(|(_, made)| made).collect();
         let (principal, action, resource) = (entity(principal), uid("Action", action), entity(resource));
+        let name = |uid: &EntityUid| ("name".to_owned(), cedar_policy::RestrictedExpression::new_string(uid.id().unescaped().to_owned()));
         let told = made.iter().map(|Made { uid, parents, .. }| {
-            let name = [("name".to_owned(), cedar_policy::RestrictedExpression::new_string(uid.id().unescaped().to_owned()))];
-            Entity::new(uid.clone(), name.into(), parents.iter().cloned().collect()).unwrap()
+            Entity::new(uid.clone(), [name(uid)].into(), parents.iter().cloned().collect()).unwrap()
         });
         let own = ACTIONS.values().find(|one| one.uid == action).unwrap();
         let entities = Entities::from_entities(told.chain(own.entities.iter().cloned()), None).unwrap();
@@ -151,8 +154,17 @@ proptest! {
         let scope = Scope { principal: &principal, principal_in: &principal_in, action: &action, resource: &resource, resource_in: &resource_in };
         let authorizer = Authorizer::new();
         let whole = Answered::by(&authorizer, &[&Bucket::of(set.clone(), false, &statics)], &request, &entities);
-        let found = index.matching(scope);
-        for buckets in [&found, &index.all()] {
+        let (found, all) = (index.matching(scope), index.all());
+        let mut questions = vec![(&found, entities.clone()), (&all, entities.clone())];
+        // The same without making Cedar find out what anything is in, where a request is asked so.
+        if !found.iter().any(|bucket| bucket.far) {
+            let made = made.iter().map(|Made { uid, parents, .. }| Made { uid: uid.clone(), attrs: vec![name(uid)], parents: parents.clone() });
+            let within = Within { principal: principal_in.clone(), resource: resource_in.clone() };
+            let closed = closed(&statics, made.collect(), [], &own.entity, (&principal, &resource), within).unwrap();
+            prop_assert!(closed.iter().count() <= 3);
+            questions.push((&found, closed));
+        }
+        for (buckets, entities) in questions {
             let answered = Answered::by(&authorizer, buckets, &request, &entities);
             prop_assert_eq!(answered.allow(), whole.allow());
             prop_assert_eq!(answered.determining(), whole.determining());

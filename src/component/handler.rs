@@ -5,6 +5,7 @@ use std::rc::Rc;
 use spin_sdk::wasip3::clocks::monotonic_clock;
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 use spin_sdk::wasip3::random::random;
+use spin_sdk::wit_bindgen;
 
 use super::exchange::{self, Inbound};
 use super::keys::Held;
@@ -150,6 +151,10 @@ async fn identify(
     now: UnixTime,
 ) -> (Result<Verified, Denial>, Held) {
     let presented = known::presented(evidence, settings.token_cache);
+    if presented.is_new() {
+        // SECURITY: whoever sends forged tokens must wait behind those whose tokens are known, not the other way round.
+        wit_bindgen::yield_async().await;
+    }
     let held = keys::supply(gate, presented.key_need(gate), settings, now).await;
     let mut verified = decision::verify(gate, facts, &presented, &settings.deployment, held.supply(), now);
     if let Some(learned) = verified.as_mut().ok().and_then(Verified::learned) {

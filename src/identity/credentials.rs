@@ -132,6 +132,13 @@ impl<'a> Presented<'a> {
         Self { token, proof: dpop.as_deref(), link: signed_url.as_ref(), cookies: signed_cookies }
     }
 
+    /// Whether signatures are to be verified that are not known to be good: of a token that is new here, or of a proof.
+    pub fn is_new(&self) -> bool {
+        let Self { token, proof, link: _, cookies: _ } = self;
+        let token = token.as_ref().is_some_and(|token| token.as_ref().is_ok_and(|sent| matches!(sent.form, Form::Parsed(_))));
+        token || proof.is_some()
+    }
+
     /// Whose fetched keys the token needs; `None` when a sealed key will do, or no issuer is known for it.
     pub fn key_need(&self, gate: &Gate) -> Option<KeyNeed> {
         match &self.token.as_ref()?.as_ref().ok()?.form {

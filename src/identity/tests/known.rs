@@ -8,7 +8,8 @@ use crate::bundle::Digest;
 use crate::decision::{Reason, UnixTime};
 use crate::identity::jwt::Token;
 use crate::identity::known::{Bounds, KnownToken, KnownTokens, Learned};
-use crate::identity::{Issuers, SignatureBackend, Supply};
+use crate::identity::{Issuers, Presented, SignatureBackend, Supply};
+use crate::request::Evidence;
 
 const URI: &str = "jwks_uri = \"https://id.example.com/keys\"";
 const NOW: i64 = super::support::NOW;
@@ -102,6 +103,33 @@ fn a_token_is_found_by_every_byte_of_it() {
     }
     tokens.clear();
     assert!(tokens.is_empty() && tokens.find(&Digest::of(compact.as_bytes())).is_none());
+}
+
+#[test]
+fn only_a_request_whose_token_is_known_is_no_new_one() {
+    let key = ed();
+    let issuers = with("", &[key.jwk()]);
+    let compact = key.token(&good());
+    let mut tokens = KnownTokens::new();
+    tokens
+        .learn(Learned { digest: Digest::of(compact.as_bytes()), token: anew(&issuers, &compact, Supply::NotNeeded, NOW).unwrap().into() });
+    let new = |authorization: &str, dpop: Option<&[u8]>, known| {
+        let authorization = (!authorization.is_empty()).then(|| authorization.as_bytes().to_vec());
+        let evidence = Evidence { authorization, dpop: dpop.map(<[u8]>::to_vec), ..Evidence::default() };
+        Presented::knowing(&evidence, known).is_new()
+    };
+    let nothing_known = KnownTokens::new();
+    let bearer = |token: &str| format!("Bearer {token}");
+    assert!(!new(&bearer(&compact), None, Some(&tokens)), "the control");
+    assert!(new(&bearer(&compact), None, Some(&nothing_known)));
+    assert!(new(&bearer(&compact), None, None), "nothing is remembered");
+    assert!(new(&bearer(&key.token(&claims(json!({ "jti": "other" })))), None, Some(&tokens)));
+    // The proof is another one each time.
+    assert!(new(&format!("DPoP {compact}"), Some(b"a.b.c"), Some(&tokens)));
+    // What has no signature to be verified does not wait.
+    for nothing in ["", "Bearer garbage", "Basic YTpi"] {
+        assert!(!new(nothing, None, Some(&tokens)), "{nothing}");
+    }
 }
 
 /// A token that nobody signed, of about this size.

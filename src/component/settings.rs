@@ -204,12 +204,18 @@ async fn read() -> Result<Settings, String> {
 }
 
 async fn sink_of(region: &str) -> Result<(), String> {
-    let mut values = [const { String::new() }; 4];
-    for (value, name) in values.iter_mut().zip(["audit_sink", "audit_sink_url", "audit_sink_token", "audit_sink_region"]) {
-        *value = get(name).await?.unwrap_or_default();
-    }
-    let [format, url, token, sink_region] = values;
-    let target = Target::parse(&format, &url, &token, &sink_region)?;
+    let target = match get("audit_sink").await? {
+        // The other three say nothing without it.
+        None => None,
+        Some(format) => {
+            let mut values = [const { String::new() }; 3];
+            for (value, name) in values.iter_mut().zip(["audit_sink_url", "audit_sink_token", "audit_sink_region"]) {
+                *value = get(name).await?.unwrap_or_default();
+            }
+            let [url, token, sink_region] = values;
+            Target::parse(&format, &url, &token, &sink_region)?
+        }
+    };
     SINK.with_borrow_mut(|sink| *sink = target.map(|target| Rc::new(Sink { target, region: region.to_owned() })));
     Ok(())
 }

@@ -170,7 +170,7 @@ impl Setup {
         }
         let server = runtime().block_on(Server::start(options)).expect("the gate starts");
         let mut records = Records::new(Source::Memory(server.records().clone()));
-        records.gate = self.bundle.as_ref().map(native);
+        records.replayer = self.bundle.as_ref().map(native).map(Replayer::new);
         Gate { addr: server.address(), origin: origin.clone(), now: self.now.unwrap_or_else(clock), records, server: Some(server) }
     }
 }
@@ -190,14 +190,14 @@ enum Source {
 struct Records {
     source: Source,
     /// What decided, where that is known: each record must give the same answer when it is asked again.
-    gate: Option<&'static cedargate::bundle::Gate>,
+    replayer: Option<Replayer<'static>>,
     /// How far it was read, in lines of memory or bytes of a file, and what was found.
     index: Mutex<(usize, HashMap<String, Vec<Value>>)>,
 }
 
 impl Records {
     fn new(source: Source) -> Self {
-        Self { source, gate: None, index: Mutex::default() }
+        Self { source, replayer: None, index: Mutex::default() }
     }
 
     /// Reads what is new and returns the records of one decision.
@@ -226,8 +226,8 @@ impl Records {
             // Under Spin other output may stand between the records.
             let Ok(record) = serde_json::from_str::<Value>(&line) else { continue };
             schema::check(&record);
-            if let Some(gate) = self.gate {
-                replays(gate, &line);
+            if let Some(replayer) = &self.replayer {
+                replays(replayer, &line);
             }
             // What became of it later, and checkpoints, are records of their own.
             if record.get("kind").is_some_and(|kind| kind != "decision") {
@@ -241,9 +241,9 @@ impl Records {
 }
 
 /// Replay depends on it: what a record says was decided on leads to what it says was decided, by the same policies.
-fn replays(gate: &cedargate::bundle::Gate, line: &str) {
+fn replays(replayer: &Replayer<'_>, line: &str) {
     let entry = Entry::parse(line).expect("a record can be read back");
-    for replayed in Replayer::new(gate).replay(&entry) {
+    for replayed in replayer.replay(&entry) {
         let masked = |why: &String| why.starts_with("not shown in the record: ") && !(entry.masked.is_empty() && entry.erased.is_empty());
         assert!(replayed.is_same() || replayed.after.as_ref().is_err_and(masked), "{replayed:#?}\n{line}");
     }

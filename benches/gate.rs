@@ -23,8 +23,7 @@ mod support;
 
 #[path = "gate/authoring.rs"]
 mod authoring;
-#[path = "signatures/measure.rs"]
-mod signatures;
+mod common;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -34,9 +33,10 @@ use cedargate::audit::{Entry, Verifier};
 use cedargate::decision::Replayer;
 use cedargate::host::{Compiled, InstanceLimits, engine};
 use cedargate::signed_url::Keyring;
+use common::{component, keep, median, range};
 use serde_json::Value;
 use support::client::Request;
-use support::gate::{Gate, NOW, Setup, base, bundle, compiled, root};
+use support::gate::{Gate, NOW, Setup, bundle, root};
 use support::links::{ask, ed25519, hmac, keyring, link, with_links, writer};
 use support::origin::Origin;
 use support::pki::{Authority, Form, Subject};
@@ -51,33 +51,11 @@ fn main() {
     let origin = Origin::start(([127, 0, 0, 1], 0).into());
     let gate = Setup::new(&bundle()).start(&origin);
     println!("cedargate bench: medians of {ROUNDS} interleaved rounds; ratios count, absolutes do not\n");
-    sizes(&gate);
     inside(&gate, &origin);
-    signatures::signatures();
     credentials(&origin);
     links(&origin);
     audit(&origin);
-    outside(&gate, &origin);
     authoring::measure();
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-fn range(values: &[f64]) -> String {
-    let (low, high) = values.iter().fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(*v), h.max(*v)));
-    format!("{low:.2}-{high:.2}")
-}
-
-fn sizes(gate: &Gate) {
-    let sealed = cedargate::host::seal(base(), &bundle()).unwrap();
-    let mib = |bytes: f64| bytes / 1024.0 / 1024.0;
-    println!("## Size\n");
-    println!("sealed component            {:6.2} MiB (aim: at most 7)", mib(sealed.component.len() as f64));
-    drop(Request::get("/health").send(gate.addr));
-    println!("instance memory             {:6.2} MiB (aim: at most 16)\n", mib(gate.metrics().peak_instance_memory as f64));
 }
 
 /// Microseconds of identity and of policy, from the record of one request.
@@ -204,7 +182,6 @@ fn links(origin: &Origin) {
         let time = measure(gate, &Request::get(url));
         println!("{name:42} {time:7.0}   {:5.2}", time / token);
     }
-    let keep = |request: &Request| String::from_utf8(request.bytes()).unwrap().replace("Connection: close\r\n", "").into_bytes();
     let sign = |format: &str| {
         let body = serde_json::json!({"method": "GET", "path": "/media/1", "expires_in": 600, "format": format});
         keep(&ask(&writer("alice"), &body))
@@ -229,7 +206,6 @@ fn links(origin: &Origin) {
 /// Records: what chaining them costs, and how fast a log is verified and asked again, on one core.
 fn audit(origin: &Origin) {
     let Some(noop) = noop(origin) else { return };
-    let keep = |request: &Request| String::from_utf8(request.bytes()).unwrap().replace("Connection: close\r\n", "").into_bytes();
     let key = keyring(&[hmac("a1", "active", 1)]);
     let signing = keyring(&[ed25519("a1", "active", 1)]);
     let plain = Setup::new(&bundle()).start(origin);
@@ -283,15 +259,14 @@ fn audit(origin: &Origin) {
     }
     println!("\n## Logs, one core (records per second, median of {ROUNDS}, range; {} records)\n", lines.len());
     for (name, rates) in [("verify, HMAC-SHA-256", verified), ("replay, the sample policies", replayed)] {
-        println!("{name:42} {:8.0}   ({})", median(rates.clone()), range(&rates));
+        println!("{name:42} {:8.0}   ({})", median(rates.clone()), range(&rates, 0));
     }
     println!();
 }
 
 /// The component that does nothing, served as the gate is; `None` when it is not built.
 fn noop(origin: &Origin) -> Option<Gate> {
-    let default = || root().join("target/noop/wasm32-wasip2/release/noop.wasm");
-    let path = std::env::var_os("CEDARGATE_NOOP").map_or_else(default, std::path::PathBuf::from);
+    let path = component("noop");
     let Ok(bytes) = std::fs::read(&path) else {
         println!("requests per second: not measured, {} is not built (`make bench` builds it)", path.display());
         return None;
@@ -310,29 +285,8 @@ fn compare(cases: &[(String, SocketAddr, Vec<u8>, u16)]) {
     let base = median(rates[0].clone());
     for ((name, ..), rates) in cases.iter().zip(&rates) {
         let relative: Vec<f64> = rates.iter().map(|r| r / base).collect();
-        println!("{name:42} {:8.0}   {:5.2} ({})", median(rates.clone()), median(relative.clone()), range(&relative));
+        println!("{name:42} {:8.0}   {:5.2} ({})", median(rates.clone()), median(relative.clone()), range(&relative, 2));
     }
-}
-
-/// Requests per second, with 16 connections, against a component that does nothing.
-fn outside(gate: &Gate, origin: &Origin) {
-    let Some(noop) = noop(origin) else { return };
-    let unsealed = Setup { component: Compiled::new(&engine().unwrap(), base()).unwrap(), ..Setup::new(&bundle()) }.start(origin);
-    drop(compiled(&bundle()));
-    let keep = |request: &Request| String::from_utf8(request.bytes()).unwrap().replace("Connection: close\r\n", "").into_bytes();
-    let allowed = Request::get("/api/documents/1").bearer(&alice().make());
-    let cases = [
-        ("no-op component", noop.addr, keep(&Request::get("/")), 200),
-        ("unsealed gate", unsealed.addr, keep(&Request::get("/")), 503),
-        ("health", gate.addr, keep(&Request::get("/.well-known/cedargate/health")), 200),
-        ("denied, no token", gate.addr, keep(&Request::get("/api/documents/1")), 401),
-        ("denied, forged token", gate.addr, keep(&Request::get("/api/documents/1").bearer(&alice().key(Key::Stranger).make())), 401),
-        ("denied, EdDSA token", gate.addr, keep(&Request::new("DELETE", "/api/documents/1").bearer(&alice().make())), 403),
-        ("allowed, EdDSA, proxied", gate.addr, keep(&allowed), 200),
-    ]
-    .map(|(name, addr, bytes, status): (&str, SocketAddr, Vec<u8>, u16)| (name.to_owned(), addr, bytes, status));
-    println!("## Requests per second, {CONNECTIONS} connections, load on the same machine (ratio to the no-op component, range)\n");
-    compare(&cases);
 }
 
 /// Requests per second in one window.

@@ -19,6 +19,7 @@
 #[allow(dead_code, reason = "shared with the end-to-end suite")]
 mod support;
 
+mod common;
 #[path = "load/curves.rs"]
 mod curves;
 #[path = "load/drive.rs"]
@@ -34,7 +35,6 @@ mod scenarios;
 #[path = "load/server.rs"]
 mod server;
 #[path = "signatures/measure.rs"]
-#[allow(dead_code, reason = "the other bench prints what this one puts into its report")]
 mod signatures;
 
 use std::net::SocketAddr;
@@ -105,8 +105,7 @@ fn main() {
     let only = args.iter().position(|arg| arg == "--only").and_then(|at| args.get(at + 1)).cloned();
     let wanted = |section: &str| only.as_deref().is_none_or(|only| only == section);
     let work = tempfile::tempdir().unwrap();
-    let default = || root().join("target/noop/wasm32-wasip2/release/noop.wasm");
-    let noop = std::env::var_os("CEDARGATE_NOOP").map_or_else(default, PathBuf::from);
+    let noop = common::component("noop");
     // A folder of its own, as every component has.
     let folder = work.path().join("noop");
     std::fs::create_dir_all(&folder).unwrap();
@@ -190,7 +189,7 @@ impl Bench {
             let shares = rates.iter().zip(&base).map(|(rate, base)| rate / base).collect();
             let added = rates.iter().zip(&base).map(|(rate, base)| 1e6 / rate - 1e6 / base).collect();
             let p99 = windows.iter().map(|window| window.percentile(0.99)).collect();
-            println!("{:46} {:8.0}/s", case.name, report::median(rates.clone()));
+            println!("{:46} {:8.0}/s", case.name, common::median(rates.clone()));
             report::Row { name: case.name.clone(), rates, shares, added, p99 }
         };
         cases.iter().zip(&windows).map(row).collect()

@@ -9,6 +9,7 @@ use cedargate::bundle::Bundle;
 use cedargate::host::Sealer;
 use serde_json::json;
 
+use crate::common::keep;
 use crate::support::client::Request;
 use crate::support::gate::root;
 use crate::support::token::{DEV_ISS, Key, Token};
@@ -106,11 +107,6 @@ pub fn now() -> i64 {
 /// A good token of a reader that is good for the time the run takes.
 pub fn reader(subject: &str) -> Token {
     Token::dev(now(), subject).groups(&["readers"]).claim("exp", json!(now() + 7_200))
-}
-
-/// A request as it goes over a connection that stays.
-pub fn keep(request: &Request) -> Vec<u8> {
-    String::from_utf8(request.bytes()).unwrap().replace("Connection: close\r\n", "").into_bytes()
 }
 
 /// Requests with as many tokens of an algorithm, each of its own, and each changed alike.

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::process::Command;
 
+use super::common::{median, range};
 use super::material;
 use super::signatures;
 
@@ -54,16 +55,6 @@ struct Aim {
     /// Whether less is better.
     at_most: bool,
     unit: &'static str,
-}
-
-pub fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-fn range(values: &[f64], digits: usize) -> String {
-    let (low, high) = values.iter().fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(*value), high.max(*value)));
-    format!("{low:.digits$}–{high:.digits$}")
 }
 
 impl Report {

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::common::keep;
 use super::drive::Requests;
-use super::material::{self, ALGORITHMS, AUDIENCE, For, ISSUER, PATH, POLICIES, distinct, keep, now, reader};
+use super::material::{self, ALGORITHMS, AUDIENCE, For, ISSUER, PATH, POLICIES, distinct, now, reader};
 use super::report::{Flood, Report};
 use super::server::{self, Reuse, SPIN};
 use super::support::client::Request;

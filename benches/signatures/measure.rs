@@ -1,7 +1,5 @@
 //! Verification in wasm, prepared and with `ring`, both in the same run of one component (`benches/signatures`).
 
-use std::path::PathBuf;
-
 use cedargate::host::engine;
 use wasmtime::component::{Component, Linker, ResourceTable};
 use wasmtime::{Engine, Store};
@@ -9,7 +7,8 @@ use wasmtime_wasi::p2::bindings::Command;
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use crate::support::gate::{root, runtime};
+use crate::common::component;
+use crate::support::gate::runtime;
 
 /// The aims, as shares of the time `ring` takes.
 const AIMS: [(&str, f64); 3] = [("ES256", 0.35), ("RS256-2048", 0.70), ("EdDSA", 0.75)];
@@ -35,8 +34,7 @@ impl Row {
 
 /// Measures all kinds of key; none when the component that does is not built.
 pub fn rows() -> Option<Vec<Row>> {
-    let default = || root().join("target/signatures/wasm32-wasip2/release/signatures.wasm");
-    let path = std::env::var_os("CEDARGATE_SIGNATURES").map_or_else(default, PathBuf::from);
+    let path = component("signatures");
     let Ok(bytes) = std::fs::read(&path) else {
         println!("not measured, {} is not built (`make bench` builds it)\n", path.display());
         return None;
@@ -56,22 +54,8 @@ pub fn rows() -> Option<Vec<Row>> {
     Some(run(&bytes, &["signatures", "measure"]).lines().map(row).collect())
 }
 
-/// Measures and prints.
-pub fn signatures() {
-    println!("## Signatures in wasm (µs for one verification; prepared as a share of ring)\n");
-    let Some(rows) = rows() else { return };
-    println!("{:12} {:>7} {:>9} {:>6} {:>7}  {:>9} {:>7}", "", "ring", "prepared", "share", "", "preparing", "bytes");
-    for row in rows {
-        let aim = row.aim().map_or(String::new(), |aim| format!("≤ {aim:.2}"));
-        let share = row.share();
-        let Row { name, ring, prepared, preparing, bytes } = row;
-        println!("{name:12} {ring:>7} {prepared:>9} {share:>6.2} {aim:>7}  {preparing:>9} {bytes:>7}");
-    }
-    println!();
-}
-
 /// What a command component prints.
-pub fn run(bytes: &[u8], arguments: &[&str]) -> String {
+fn run(bytes: &[u8], arguments: &[&str]) -> String {
     let engine: Engine = engine().unwrap();
     let component = Component::new(&engine, bytes).unwrap();
     let mut linker = Linker::<Room>::new(&engine);

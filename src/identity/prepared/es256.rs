@@ -52,6 +52,8 @@ impl Key {
     /// A key from the coordinates of its point; `None` when they are those of no point.
     pub(super) fn new(x: &[u8; 32], y: &[u8; 32]) -> Option<Self> {
         let point: AffinePoint = Option::from(AffinePoint::from_coordinates(&Bytes::from(*x), &Bytes::from(*y)))?;
+        // With the first key, so that no request has to make them: where a key is sealed, the snapshot has them.
+        LazyLock::force(&GENERATOR);
         Table::new(&point.into()).map(Self)
     }
 

@@ -158,10 +158,36 @@ impl Needs {
         Self(self.0 | other.0)
     }
 
-    /// Whether this is looked at. What is not known is.
-    fn has(self, name: &str) -> bool {
-        FILLED.binary_search(&name).map_or(true, |at| self.0 & (1 << at) != 0)
+    /// Whether this is looked at.
+    const fn has(self, Filled { at, name: _ }: Filled) -> bool {
+        self.0 & (1 << at) != 0
     }
+}
+
+/// An attribute that the gate fills in.
+#[derive(Clone, Copy)]
+struct Filled {
+    name: &'static str,
+    /// Its place in [`FILLED`].
+    at: usize,
+}
+
+/// An attribute by its name, to be found when this is compiled: names are too many to be looked up in every request.
+#[expect(clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "when it is compiled")]
+const fn filled(name: &'static str) -> Filled {
+    let mut at = 0;
+    while at < FILLED.len() {
+        let (one, other) = (FILLED[at].as_bytes(), name.as_bytes());
+        let mut same = 0;
+        while same < one.len() && same < other.len() && one[same] == other[same] {
+            same += 1;
+        }
+        if same == one.len() && same == other.len() {
+            return Filled { name, at };
+        }
+        at += 1;
+    }
+    panic!("it does not stand in FILLED")
 }
 
 /// Attributes, of those that are looked at.
@@ -175,23 +201,23 @@ impl Attributes {
         Self { needs, pairs: Vec::with_capacity(16) }
     }
 
-    fn put(&mut self, name: &str, value: impl FnOnce() -> Value) {
-        if self.needs.has(name) {
-            self.pairs.push(pair(name, value()));
+    fn put(&mut self, filled: Filled, value: impl FnOnce() -> Value) {
+        if self.needs.has(filled) {
+            self.pairs.push(pair(filled.name, value()));
         }
     }
 
     /// The same for a value that may be missing.
-    fn some<T>(&mut self, name: &str, given: Option<T>, value: impl FnOnce(T) -> Value) {
+    fn some<T>(&mut self, filled: Filled, given: Option<T>, value: impl FnOnce(T) -> Value) {
         if let Some(given) = given {
-            self.put(name, || value(given));
+            self.put(filled, || value(given));
         }
     }
 
     /// The same for a value that cannot always be built.
-    fn built(&mut self, name: &str, value: impl FnOnce() -> Result<Value, String>) -> Result<(), String> {
-        if self.needs.has(name) {
-            self.pairs.push(pair(name, value()?));
+    fn built(&mut self, filled: Filled, value: impl FnOnce() -> Result<Value, String>) -> Result<(), String> {
+        if self.needs.has(filled) {
+            self.pairs.push(pair(filled.name, value()?));
         }
         Ok(())
     }
@@ -210,24 +236,24 @@ fn pairs(input: &Input<'_>, needs: Needs) -> Result<Vec<(String, Value)>, String
     // A clock that is out of range denies whether policies look at it or not.
     let moment = Moment::of(input.now).ok_or("the time is out of range")?;
     let mut all = Attributes::of(needs);
-    all.put("method", || string(input.method));
-    all.put("host", || string(input.host));
-    all.put("path", || string(input.path));
-    all.built("query", || named(input.query.iter().map(|(name, value)| (name.as_str(), value.as_str()))))?;
-    all.built("headers", || named(input.headers.iter().copied()))?;
-    all.put("https", || Value::new_bool(input.https));
-    all.put("time", || Value::new_datetime(moment.to_string()));
-    all.put("hour", || Value::new_long(moment.hour));
-    all.put("weekday", || Value::new_long(moment.weekday));
-    all.some("client_ip", input.client, |client| Value::new_ip(address(client)));
+    all.put(const { filled("method") }, || string(input.method));
+    all.put(const { filled("host") }, || string(input.host));
+    all.put(const { filled("path") }, || string(input.path));
+    all.built(const { filled("query") }, || named(input.query.iter().map(|(name, value)| (name.as_str(), value.as_str()))))?;
+    all.built(const { filled("headers") }, || named(input.headers.iter().copied()))?;
+    all.put(const { filled("https") }, || Value::new_bool(input.https));
+    all.put(const { filled("time") }, || Value::new_datetime(moment.to_string()));
+    all.put(const { filled("hour") }, || Value::new_long(moment.hour));
+    all.put(const { filled("weekday") }, || Value::new_long(moment.weekday));
+    all.some(const { filled("client_ip") }, input.client, |client| Value::new_ip(address(client)));
     if let Some(identity) = input.token {
-        all.built("token", || record(token(identity, input.now, needs)))?;
+        all.built(const { filled("token") }, || record(token(identity, input.now, needs)))?;
     }
     if let Some(signing) = input.signing {
-        all.built("signing", || record(self::signing(signing, needs)))?;
+        all.built(const { filled("signing") }, || record(self::signing(signing, needs)))?;
     }
     if let Some(identity) = input.certificate {
-        all.built("certificate", || record(certificate(identity, input.now, needs)))?;
+        all.built(const { filled("certificate") }, || record(certificate(identity, input.now, needs)))?;
     }
     Ok(all.pairs)
 }
@@ -236,10 +262,10 @@ fn pairs(input: &Input<'_>, needs: Needs) -> Result<Vec<(String, Value)>, String
 fn signing(signing: Signing, needs: Needs) -> Vec<(String, Value)> {
     let Signing { expires_in, format, prefix, bound_to_address } = signing;
     let mut all = Attributes::of(needs);
-    all.put("expires_in", || Value::new_long(expires_in));
-    all.put("format", || string(format));
-    all.put("prefix", || Value::new_bool(prefix));
-    all.put("bound_to_address", || Value::new_bool(bound_to_address));
+    all.put(const { filled("expires_in") }, || Value::new_long(expires_in));
+    all.put(const { filled("format") }, || string(format));
+    all.put(const { filled("prefix") }, || Value::new_bool(prefix));
+    all.put(const { filled("bound_to_address") }, || Value::new_bool(bound_to_address));
     all.pairs
 }
 
@@ -248,36 +274,36 @@ fn token(identity: &TokenIdentity, now: UnixTime, needs: Needs) -> Vec<(String, 
     let since = |time: UnixTime| Value::new_long(now.0.saturating_sub(time.0).max(0));
     let bindings = || identity.confirmation.bindings().map(|binding| Value::new_string(binding.to_owned()));
     let mut all = Attributes::of(needs);
-    all.put("issuer", || string(&identity.issuer));
-    all.put("issuer_name", || string(&identity.issuer_name));
-    all.put("audience", || strings(&identity.audience));
-    all.put("scopes", || strings(&identity.scopes));
-    all.put("algorithm", || string(identity.algorithm));
-    all.put("amr", || strings(&identity.amr));
-    all.put("bindings", || Value::new_set(bindings()));
-    all.put("expires_in", || Value::new_long(identity.expires_at.0.saturating_sub(now.0)));
-    all.some("acr", identity.acr.as_deref(), string);
-    all.some("age", identity.issued_at, since);
-    all.some("auth_age", identity.auth_time, since);
+    all.put(const { filled("issuer") }, || string(&identity.issuer));
+    all.put(const { filled("issuer_name") }, || string(&identity.issuer_name));
+    all.put(const { filled("audience") }, || strings(&identity.audience));
+    all.put(const { filled("scopes") }, || strings(&identity.scopes));
+    all.put(const { filled("algorithm") }, || string(identity.algorithm));
+    all.put(const { filled("amr") }, || strings(&identity.amr));
+    all.put(const { filled("bindings") }, || Value::new_set(bindings()));
+    all.put(const { filled("expires_in") }, || Value::new_long(identity.expires_at.0.saturating_sub(now.0)));
+    all.some(const { filled("acr") }, identity.acr.as_deref(), string);
+    all.some(const { filled("age") }, identity.issued_at, since);
+    all.some(const { filled("auth_age") }, identity.auth_time, since);
     all.pairs
 }
 
 /// The attributes of `context.certificate`. It is valid now, so neither time is ever negative.
 fn certificate(identity: &CertificateIdentity, now: UnixTime, needs: Needs) -> Vec<(String, Value)> {
     let mut all = Attributes::of(needs);
-    all.put("anchor", || string(&identity.anchor));
-    all.put("subject", || string(&identity.subject));
-    all.put("issuer", || string(&identity.issuer));
-    all.put("serial", || string(&identity.serial));
-    all.put("dns_names", || strings(&identity.dns_names));
-    all.put("emails", || strings(&identity.emails));
-    all.put("uris", || strings(&identity.uris));
-    all.put("ip_addresses", || strings(&identity.ip_addresses));
-    all.put("fingerprint", || string(&identity.fingerprint.to_string()));
-    all.put("spki_fingerprint", || string(&identity.spki_fingerprint.to_string()));
-    all.put("age", || Value::new_long(now.0.saturating_sub(identity.not_before.0)));
-    all.put("expires_in", || Value::new_long(identity.not_after.0.saturating_sub(now.0)));
-    all.some("spiffe_id", identity.spiffe_id.as_deref(), string);
+    all.put(const { filled("anchor") }, || string(&identity.anchor));
+    all.put(const { filled("subject") }, || string(&identity.subject));
+    all.put(const { filled("issuer") }, || string(&identity.issuer));
+    all.put(const { filled("serial") }, || string(&identity.serial));
+    all.put(const { filled("dns_names") }, || strings(&identity.dns_names));
+    all.put(const { filled("emails") }, || strings(&identity.emails));
+    all.put(const { filled("uris") }, || strings(&identity.uris));
+    all.put(const { filled("ip_addresses") }, || strings(&identity.ip_addresses));
+    all.put(const { filled("fingerprint") }, || string(&identity.fingerprint.to_string()));
+    all.put(const { filled("spki_fingerprint") }, || string(&identity.spki_fingerprint.to_string()));
+    all.put(const { filled("age") }, || Value::new_long(now.0.saturating_sub(identity.not_before.0)));
+    all.put(const { filled("expires_in") }, || Value::new_long(identity.not_after.0.saturating_sub(now.0)));
+    all.some(const { filled("spiffe_id") }, identity.spiffe_id.as_deref(), string);
     all.pairs
 }
 
@@ -288,30 +314,30 @@ pub(super) fn principal(identity: &Identity, needs: Needs) -> Vec<(String, Value
     match identity {
         Identity::Anonymous => {}
         Identity::Token { token, certificate: _ } => {
-            all.put("issuer", || string(&token.issuer));
-            all.put("subject", || string(&token.subject));
-            all.put("scopes", || strings(&token.scopes));
-            all.some("email", token.email.as_deref(), string);
-            all.some("client_id", token.client_id.as_deref(), string);
+            all.put(const { filled("issuer") }, || string(&token.issuer));
+            all.put(const { filled("subject") }, || string(&token.subject));
+            all.put(const { filled("scopes") }, || strings(&token.scopes));
+            all.some(const { filled("email") }, token.email.as_deref(), string);
+            all.some(const { filled("client_id") }, token.client_id.as_deref(), string);
         }
         Identity::SignedUrl { link, certificate: _ } => {
             let datetime = |moment: Moment| Value::new_datetime(moment.to_string());
-            all.put("issuer", || string(&link.issuer));
-            all.put("subject", || string(&link.subject));
-            all.put("key_id", || string(&link.key_id));
-            all.put("prefix", || Value::new_bool(link.prefix));
-            all.put("bound_to_address", || Value::new_bool(link.address_bound));
-            all.put("policy_digest", || string(&link.policy_digest.to_string()));
-            all.put("carrier", || string(link.carrier.as_str()));
+            all.put(const { filled("issuer") }, || string(&link.issuer));
+            all.put(const { filled("subject") }, || string(&link.subject));
+            all.put(const { filled("key_id") }, || string(&link.key_id));
+            all.put(const { filled("prefix") }, || Value::new_bool(link.prefix));
+            all.put(const { filled("bound_to_address") }, || Value::new_bool(link.address_bound));
+            all.put(const { filled("policy_digest") }, || string(&link.policy_digest.to_string()));
+            all.put(const { filled("carrier") }, || string(link.carrier.as_str()));
             // A link with a time that Cedar cannot write lasts too long and was refused.
-            all.some("issued", Moment::of(link.issued_at), datetime);
-            all.some("expires", Moment::of(link.expires_at), datetime);
+            all.some(const { filled("issued") }, Moment::of(link.issued_at), datetime);
+            all.some(const { filled("expires") }, Moment::of(link.expires_at), datetime);
         }
         Identity::Certificate { certificate, token: _ } => {
-            all.put("issuer", || string(&certificate.issuer));
-            all.put("subject", || string(&certificate.subject));
+            all.put(const { filled("issuer") }, || string(&certificate.issuer));
+            all.put(const { filled("subject") }, || string(&certificate.subject));
             // Scopes are what a token was issued for; they never make the holder of a certificate more than it is.
-            all.put("scopes", || strings(&[]));
+            all.put(const { filled("scopes") }, || strings(&[]));
         }
     }
     all.pairs

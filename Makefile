@@ -11,12 +11,18 @@ ORIGIN ?=
 # More for the command that is run, for example ARGS='--records records.jsonl'.
 ARGS ?=
 
+# WIDE=1 is for hosts that have wide arithmetic (wasmtime 50 and later, and `make up`): a build of its own, beside the other.
+WIDE ?=
+
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
-BASE := $(TARGET)/wasm32-wasip2/release/cedargate.wasm
+NARROW := $(TARGET)/wasm32-wasip2/release/cedargate.wasm
+BROAD := $(TARGET)/wide/wasm32-wasip2/release/cedargate.wasm
+BASE := $(if $(WIDE),$(BROAD),$(NARROW))
 CEDARGATE := $(TARGET)/debug/cedargate
 
 # The set-up found the C compiler for wasm; only builds for wasm may see it.
 wasm_cc := set -a; . "$(TARGET)/setup.env"; set +a;
+wide := CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS='-C target-feature=+wide-arithmetic'
 
 .PHONY: help setup setup-tests component cli up seal check prove test test-gate lint bench-setup bench bench-load fuzz soak docs clean gate-is-named
 
@@ -33,7 +39,8 @@ setup-tests: setup ## install what the tests need besides: nginx, haproxy, cvc5
 # A cdylib by command and not by Cargo.toml: a second crate type there switches LTO off.
 component: setup ## build the base component
 	@echo 'build: the component' >&2
-	@$(wasm_cc) cargo rustc --locked --release --lib --crate-type cdylib --target wasm32-wasip2 --no-default-features -- -C strip=symbols
+	@$(wasm_cc) $(if $(WIDE),$(wide)) cargo rustc --locked --release --lib --crate-type cdylib --target wasm32-wasip2 --no-default-features \
+		--target-dir "$(TARGET)$(if $(WIDE),/wide)" -- -C strip=symbols
 
 cli: setup ## build the command `cedargate`
 	@echo 'build: the command' >&2
@@ -75,12 +82,17 @@ lint: setup ## check format, dependencies and code
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
 
 # The dev profile, so that dependencies are compiled once for everything; only our own code is optimised anew.
-bench_env := CEDARGATE_BASE="$(BASE)" CEDARGATE_NOOP="$(TARGET)/noop/wasm32-wasip2/release/noop.wasm" \
-	CEDARGATE_SIGNATURES="$(TARGET)/signatures/wasm32-wasip2/release/signatures.wasm" CARGO_PROFILE_DEV_OPT_LEVEL=3
+bench_env := CEDARGATE_BASE="$(NARROW)" CEDARGATE_BASE_WIDE="$(BROAD)" CEDARGATE_NOOP="$(TARGET)/noop/wasm32-wasip2/release/noop.wasm" \
+	CEDARGATE_SIGNATURES="$(TARGET)/signatures/wasm32-wasip2/release/signatures.wasm" \
+	CEDARGATE_SIGNATURES_WIDE="$(TARGET)/signatures-wide/wasm32-wasip2/release/signatures.wasm" CARGO_PROFILE_DEV_OPT_LEVEL=3
 
-bench-setup: component
+bench-setup: setup
+	@$(MAKE) component WIDE=
+	@$(MAKE) component WIDE=1
 	@$(wasm_cc) cargo build --locked --release --manifest-path benches/noop/Cargo.toml --target wasm32-wasip2 --target-dir "$(TARGET)/noop"
 	@$(wasm_cc) cargo build --locked --release --manifest-path benches/signatures/Cargo.toml --target wasm32-wasip2 --target-dir "$(TARGET)/signatures"
+	@$(wasm_cc) $(wide) cargo build --locked --release --manifest-path benches/signatures/Cargo.toml --target wasm32-wasip2 \
+		--target-dir "$(TARGET)/signatures-wide"
 
 bench: bench-setup ## measure, as ratios to a no-op component; writes docs/performance.md
 	@benches/peers/setup

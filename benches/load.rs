@@ -78,6 +78,8 @@ struct Bench {
     origin: SocketAddr,
     noop: PathBuf,
     sealer: Sealer,
+    /// The same for the build that needs wide arithmetic.
+    wide: Option<Sealer>,
     work: PathBuf,
 }
 
@@ -116,12 +118,14 @@ fn main() {
         origin: server::origin(),
         noop: folder.join("noop.wasm"),
         sealer: Sealer::new(base().to_owned()),
+        wide: common::wide("base").map(|path| Sealer::new(std::fs::read(path).unwrap())),
         work: work.path().to_owned(),
     };
     let effort = format!("{} rounds of {} ms", bench.effort.rounds, bench.effort.window.as_millis());
     let mut report = Report { effort, ..Report::default() };
     if wanted("signatures") {
-        report.signatures = signatures::rows();
+        report.signatures = signatures::rows(&common::component("signatures"));
+        report.wide_signatures = common::wide("signatures").and_then(|path| signatures::rows(&path));
     }
     if wanted("scenarios") {
         scenarios::measure(&bench, &mut report);

@@ -20,6 +20,8 @@ use super::{Bench, Case};
 pub const CONNECTIONS: usize = 16;
 /// More than any of them remembers, so that none is ever met again.
 const NEVER_REPEATED: usize = 12_000;
+/// The gate as it is built for hosts with wide arithmetic.
+pub const WIDE: &str = "gate, wide arithmetic";
 const PEERS: [&str; 4] = ["workerd", "workerd-cached", "envoy", "haproxy"];
 
 pub fn one(request: Request, status: u16) -> Rc<Requests> {
@@ -73,6 +75,10 @@ pub fn measure(bench: &Bench, report: &mut Report) {
     let noop = bench.noop(SPIN);
     let gate = bench.gate(&file, SPIN, &[("mtls_terminator_secret", SECRET)]);
     let mut servers = vec![("gate".to_owned(), gate)];
+    if let Some(sealer) = &bench.wide {
+        let file = material::sealed(sealer, &material::bundle(POLICIES, For::Teams), &bench.work, "wide");
+        servers.push((WIDE.to_owned(), bench.gate(&file, SPIN, &[("mtls_terminator_secret", SECRET)])));
+    }
     for name in PEERS {
         let peer = server::peer(name, bench.origin, &keys, &material::policies(), ISSUER, AUDIENCE, &bench.work);
         servers.extend(peer.map(|server| (name.to_owned(), server)));

@@ -1,5 +1,7 @@
 //! Verification in wasm, prepared and with `ring`, both in the same run of one component (`benches/signatures`).
 
+use std::path::Path;
+
 use cedargate::host::engine;
 use wasmtime::component::{Component, Linker, ResourceTable};
 use wasmtime::{Engine, Store};
@@ -7,7 +9,6 @@ use wasmtime_wasi::p2::bindings::Command;
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use crate::common::component;
 use crate::support::gate::runtime;
 
 /// The aims, as shares of the time `ring` takes.
@@ -32,10 +33,9 @@ impl Row {
     }
 }
 
-/// Measures all kinds of key; none when the component that does is not built.
-pub fn rows() -> Option<Vec<Row>> {
-    let path = component("signatures");
-    let Ok(bytes) = std::fs::read(&path) else {
+/// Measures all kinds of key with this component; none when it is not built.
+pub fn rows(path: &Path) -> Option<Vec<Row>> {
+    let Ok(bytes) = std::fs::read(path) else {
         println!("not measured, {} is not built (`make bench` builds it)\n", path.display());
         return None;
     };

@@ -117,6 +117,8 @@ fn common() -> Config {
     let mut config = Config::new();
     // The verifier checks the compiler and not the component, and takes as long as compiling.
     config.wasm_component_model_async(true).memory_init_cow(true).cranelift_debug_verifier(false).cache(cache());
+    // For components that were built for it (`make component WIDE=1`): wasmtime has it by default from version 50 on.
+    config.wasm_wide_arithmetic(true);
     config
 }
 

@@ -26,8 +26,3 @@ pub fn component(name: &str) -> PathBuf {
     let built = || root().join(format!("target/{name}/wasm32-wasip2/release/{name}.wasm"));
     std::env::var_os(format!("CEDARGATE_{}", name.to_uppercase())).map_or_else(built, PathBuf::from)
 }
-
-/// The same for hosts with wide arithmetic, where it was built.
-pub fn wide(name: &str) -> Option<PathBuf> {
-    std::env::var_os(format!("CEDARGATE_{}_WIDE", name.to_uppercase())).map(PathBuf::from).filter(|path| path.is_file())
-}

@@ -8,7 +8,7 @@ use cedar_policy_core::ast;
 use cedar_policy_core::entities::{NoEntitiesSchema, TCComputation};
 use cedar_policy_core::extensions::Extensions;
 
-use super::statics::{Static, Statics};
+use super::statics::Statics;
 use crate::limits;
 
 /// An entity that a request itself tells about.
@@ -49,14 +49,6 @@ impl Within {
     }
 }
 
-/// An entity of a request.
-enum Found<'s> {
-    /// Of which the request tells something.
-    Told(Entity),
-    /// Of which only `entities.json` does.
-    Known(&'s Static),
-}
-
 /// Puts together what a request tells, what `entities.json` says about the same entities, and every static entity that
 /// can be reached from those or from `roots`. The cost grows with what is reached, not with the size of the file.
 ///
@@ -68,10 +60,7 @@ pub(super) fn assemble(
     roots: impl IntoIterator<Item = EntityUid>,
     actions: impl IntoIterator<Item = Entity>,
 ) -> Result<Entities, String> {
-    let entities = gather(statics, made, roots)?.into_values().map(|found| match found {
-        Found::Told(entity) => entity,
-        Found::Known(known) => ast::Entity::clone(&known.entity).into(),
-    });
+    let entities = gather(statics, made, roots)?.into_values().map(|entity| ast::Entity::clone(&entity).into());
     Entities::from_entities(entities.chain(actions), None).map_err(|error| unbuilt(&error))
 }
 
@@ -97,11 +86,7 @@ pub(super) fn closed(
             one.parents = within.into_iter().collect();
         }
     }
-    let entities = gather(statics, made, roots)?.into_values().map(|found| match found {
-        Found::Told(entity) => Arc::new(ast::Entity::clone(entity.as_ref())),
-        Found::Known(known) => Arc::clone(&known.entity),
-    });
-    let entities = entities.chain([Arc::clone(action)]);
+    let entities = gather(statics, made, roots)?.into_values().chain([Arc::clone(action)]);
     let (assumed, extensions) = (TCComputation::AssumeAlreadyComputed, Extensions::all_available());
     let entities = cedar_policy_core::entities::Entities::new().add_entities(entities, None::<&NoEntitiesSchema>, assumed, extensions);
     entities.map(Entities::from).map_err(|error| unbuilt(&error))
@@ -116,7 +101,7 @@ fn gather(
     statics: &Statics,
     made: Vec<Made>,
     roots: impl IntoIterator<Item = EntityUid>,
-) -> Result<BTreeMap<EntityUid, Found<'_>>, String> {
+) -> Result<BTreeMap<EntityUid, Arc<ast::Entity>>, String> {
     let mut entities = BTreeMap::new();
     let mut waiting: Vec<EntityUid> = roots.into_iter().collect();
     let named = waiting.len();
@@ -133,7 +118,7 @@ fn gather(
             None => Entity::new_with_tags(uid.clone(), attrs, parents, []),
         };
         let entity = entity.map_err(|error| format!("an entity cannot be built: {error}"))?;
-        if entities.insert(uid, Found::Told(entity)).is_some() {
+        if entities.insert(uid, Arc::new(ast::Entity::clone(entity.as_ref()))).is_some() {
             return Err("two entities of the request have the same name".to_owned());
         }
     }
@@ -145,7 +130,7 @@ fn gather(
         }
         let Some(known) = statics.get(&uid) else { continue };
         waiting.extend(known.refs.iter().cloned());
-        entities.insert(uid, Found::Known(known));
+        entities.insert(uid, Arc::clone(&known.entity));
         if entities.len() > most {
             return Err(format!("the request leads to more than {} entities of entities.json", limits::REACHED_ENTITIES));
         }

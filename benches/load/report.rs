@@ -225,14 +225,15 @@ Denied by policy means: the token is verified, policies are asked, the answer is
 ";
 
 const BOUNDS: &str = "
-### What bounds what was not reached
+### What bounds them
 
 *What a request costs beyond the component that does nothing* is spread evenly. Of the processor's time of a request that is denied, about half is the
 host's and the kernel's: reading the head through some twenty calls, the body of the answer through a stream, the record through another. A quarter is
 asking Cedar: evaluating the policies that match is half of that, making what they are asked about the other half. A twentieth is the record, and so is
-allocating; nothing else is as much. It weighs on everything else that is not reached: tokens that are never repeated, signed URLs, and first requests.
+allocating; nothing else is as much. It weighs on tokens that are never repeated, signed URLs and
+first requests too.
 
-*RS256* is sixteen squarings and a multiplication with numbers of 2,048 bits, in 64-bit halves of products that WebAssembly has no instruction for without wide
+*RS256* is sixteen squarings and a multiplication with numbers of 2,048 bits, *ES256* some thousand multiplications of 256 bits, in 64-bit halves of products that WebAssembly has no instruction for without wide
 arithmetic. An engine that has it (wasmtime 50 and later, and this project's host) takes the build that is made for it, `make component WIDE=1`.
 
 *A flood* is 1,100 requests a second on one core. Which key a token names, its issuer, its times and its form are looked at first: only a forger who knows

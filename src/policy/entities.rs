@@ -92,6 +92,11 @@ pub(super) fn closed(
     entities.map(Entities::from).map_err(|error| unbuilt(&error))
 }
 
+/// An entity that requests can share.
+pub(super) fn shared(entity: &Entity) -> Arc<ast::Entity> {
+    Arc::new(ast::Entity::clone(entity.as_ref()))
+}
+
 fn unbuilt(error: &dyn std::error::Error) -> String {
     format!("the entities cannot be built: {error}")
 }
@@ -118,7 +123,7 @@ fn gather(
             None => Entity::new_with_tags(uid.clone(), attrs, parents, []),
         };
         let entity = entity.map_err(|error| format!("an entity cannot be built: {error}"))?;
-        if entities.insert(uid, Arc::new(ast::Entity::clone(entity.as_ref()))).is_some() {
+        if entities.insert(uid, shared(&entity)).is_some() {
             return Err("two entities of the request have the same name".to_owned());
         }
     }

@@ -138,7 +138,7 @@ impl Index {
         }
         let matching = |action: &Action| {
             // Itself and every group it is in, of whatever namespace.
-            let own: BTreeSet<EntityUid> = action.entities.iter().map(cedar_policy::Entity::uid).chain([action.uid.clone()]).collect();
+            let own: BTreeSet<EntityUid> = action.entities().map(|entity| entity.uid()).collect();
             let matches = |said: &Option<BTreeSet<EntityUid>>| said.as_ref().is_none_or(|uids| !uids.is_disjoint(&own));
             let numbers = said.iter().enumerate().filter(|(_, said)| matches(said)).map(|(number, _)| number);
             (action.uid.clone(), numbers.collect())

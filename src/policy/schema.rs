@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::context::{self, Input, Needs, SAMPLE_TIME, sample_certificate, sample_token};
 use super::diagnose::{self, find};
+use super::entities;
 use super::names::{self, Names};
 use crate::bundle::{Bundle, Problem, Report, nearest};
 use crate::identity::{CertificateIdentity, Identity, PrincipalKind, TokenIdentity};
@@ -41,13 +42,18 @@ pub(super) struct Action {
     pub(super) groups: BTreeSet<String>,
     /// Itself, with everything it is in. Requests share it.
     pub(super) entity: Arc<ast::Entity>,
-    /// The same, and its groups.
-    pub(super) entities: Vec<Entity>,
+    /// Its groups as entities.
+    pub(super) above: Vec<Entity>,
     pub(super) principals: BTreeSet<EntityTypeName>,
     pub(super) resources: BTreeSet<EntityTypeName>,
 }
 
 impl Action {
+    /// Itself and its groups, as entities.
+    pub(super) fn entities(&self) -> impl Iterator<Item = Entity> {
+        [ast::Entity::clone(&self.entity).into()].into_iter().chain(self.above.iter().cloned())
+    }
+
     /// Whether the schema declares this action for this kind of principal and resource.
     pub(super) fn applies(&self, principal: &EntityUid, resource: &EntityUid) -> bool {
         self.principals.contains(principal.type_name()) && self.resources.contains(resource.type_name())
@@ -87,17 +93,16 @@ pub(super) fn load(bundle: &Bundle, report: &mut Report) -> Option<Loaded> {
 }
 
 fn actions(schema: &Schema) -> BTreeMap<String, Action> {
-    let Ok(entities) = schema.action_entities() else { return BTreeMap::new() };
+    let Ok(declared) = schema.action_entities() else { return BTreeMap::new() };
     let mut actions = BTreeMap::new();
     for uid in schema.actions().filter(|uid| uid.type_name().namespace() == "Gate") {
-        let Some(entity) = entities.get(uid) else { continue };
-        let groups: BTreeSet<EntityUid> = entities.ancestors(uid).into_iter().flatten().cloned().collect();
-        let own = [uid].into_iter().chain(&groups).filter_map(|uid| entities.get(uid)).cloned().collect();
+        let Some(entity) = declared.get(uid) else { continue };
+        let groups: BTreeSet<EntityUid> = declared.ancestors(uid).into_iter().flatten().cloned().collect();
         let action = Action {
             uid: uid.clone(),
             groups: groups.iter().filter(|uid| uid.type_name().namespace() == "Gate").map(|uid| uid.id().unescaped().to_owned()).collect(),
-            entity: Arc::new(entity.as_ref().clone()),
-            entities: own,
+            entity: entities::shared(entity),
+            above: groups.iter().filter_map(|uid| declared.get(uid)).cloned().collect(),
             principals: schema.principals_for_action(uid).into_iter().flatten().cloned().collect(),
             resources: schema.resources_for_action(uid).into_iter().flatten().cloned().collect(),
         };

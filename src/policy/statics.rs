@@ -10,6 +10,7 @@ use cedar_policy_core::ast;
 use serde_json::{Value, json};
 
 use super::diagnose;
+use super::entities;
 use super::json::{self, Unique};
 use super::names::{self, Names};
 use crate::bundle::{Bundle, Problem, Report, nearest};
@@ -197,13 +198,7 @@ fn take_apart(entity: &Entity, principal: bool) -> Result<Static, String> {
     let parents: BTreeSet<EntityUid> = parents.into_iter().collect();
     let plain = Entity::new_with_tags(entity.uid(), attrs.iter().cloned(), parents.iter().cloned(), tags.iter().cloned())
         .map_err(|error| error.to_string())?;
-    Ok(Static {
-        attrs,
-        tags,
-        parents: parents.into_iter().collect(),
-        refs: refs.into_iter().collect(),
-        entity: Arc::new(plain.as_ref().clone()),
-    })
+    Ok(Static { attrs, tags, parents: parents.into_iter().collect(), refs: refs.into_iter().collect(), entity: entities::shared(&plain) })
 }
 
 /// A value as an expression, noting every entity in it. Its depth is bounded by [`json::elements`].

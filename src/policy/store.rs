@@ -300,7 +300,7 @@ impl PolicyStore {
             Some(within) if !concerned().any(|bucket| bucket.far) && !within.circular(&asked.principal, &asked.resource) => {
                 entities::closed(&self.statics, made, named, &action.entity, (&asked.principal, &asked.resource), within)
             }
-            _ => entities::assemble(&self.statics, made, named, action.entities.iter().cloned()),
+            _ => entities::assemble(&self.statics, made, named, action.entities()),
         }?;
         let request = Request::new(asked.principal.clone(), asked.action.clone(), asked.resource.clone(), context, None)
             .map_err(|error| format!("the request cannot be built: {error}"))?;
@@ -342,8 +342,7 @@ impl PolicyStore {
         let context = request.context().cloned().ok_or("the context is not known")?;
         let request = Request::new(asked.principal.clone(), sign.uid.clone(), asked.resource.clone(), context, None)
             .map_err(|error| format!("the request cannot be built: {error}"))?;
-        let entities =
-            entities.clone().add_entities(sign.entities.iter().filter(|entity| entities.get(&entity.uid()).is_none()).cloned(), None);
+        let entities = entities.clone().add_entities(sign.entities().filter(|entity| entities.get(&entity.uid()).is_none()), None);
         let entities = entities.map_err(|error| format!("the entities cannot be built: {error}"))?;
         let answered = Answered::by(&self.authorizer, withdrawing, &request, &entities);
         let against = !answered.determining().is_empty() || !answered.errors.is_empty();

@@ -4,14 +4,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::str::FromStr;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use cedar_policy::{
     Authorizer, Context, Entities, Entity, EntityTypeName, EntityUid, Policy, PolicyId, PolicySet, Request, SlotId, Template,
 };
 use proptest::prelude::*;
 
-use super::super::entities::{Made, Within, ancestors, closed};
+use super::super::entities::{Made, Within, ancestors, closed, shared};
 use super::super::index::{Answered, Bucket, Index, Scope};
 use super::super::schema::Action;
 use super::super::statics::Statics;
@@ -32,10 +32,10 @@ static ACTIONS: LazyLock<BTreeMap<String, Action>> = LazyLock::new(|| {
     let action = |id: usize| {
         let groups = [Some(5), id.is_multiple_of(2).then_some(4)].into_iter().flatten().map(|id| uid("Action", id));
         let own = Entity::new_no_attrs(uid("Action", id), groups.clone().collect());
-        let (uid, entity) = (uid("Action", id), Arc::new(own.as_ref().clone()));
-        let entities = [own].into_iter().chain(groups.map(Entity::with_uid)).collect();
+        let (uid, entity) = (uid("Action", id), shared(&own));
+        let above = groups.map(Entity::with_uid).collect();
         let (principals, resources) = (BTreeSet::new(), BTreeSet::new());
-        (id.to_string(), Action { uid, groups: BTreeSet::new(), entity, entities, principals, resources })
+        (id.to_string(), Action { uid, groups: BTreeSet::new(), entity, above, principals, resources })
     };
     (0..4).map(action).collect()
 });
@@ -140,7 +140,7 @@ proptest! {
             Entity::new(uid.clone(), [name(uid)].into(), parents.iter().cloned().collect()).unwrap()
         });
         let own = ACTIONS.values().find(|one| one.uid == action).unwrap();
-        let entities = Entities::from_entities(told.chain(own.entities.iter().cloned()), None).unwrap();
+        let entities = Entities::from_entities(told.chain(own.entities()), None).unwrap();
         let context = Context::from_pairs([("number".to_owned(), cedar_policy::RestrictedExpression::new_long(number))]).unwrap();
         let request = Request::new(principal.clone(), action.clone(), resource.clone(), context, None).unwrap();
 

@@ -33,7 +33,7 @@ use cedargate::audit::{Entry, Verifier};
 use cedargate::decision::Replayer;
 use cedargate::host::{Compiled, InstanceLimits, engine};
 use cedargate::signed_url::Keyring;
-use common::{component, keep, median, range};
+use common::{component, median, range};
 use serde_json::Value;
 use support::client::Request;
 use support::gate::{Gate, NOW, Setup, bundle, root};
@@ -49,14 +49,18 @@ const CONNECTIONS: usize = 16;
 fn main() {
     // `cargo bench` passes flags of its own; there is nothing to choose here.
     let origin = Origin::start(([127, 0, 0, 1], 0).into());
-    // What is compared is verification: nothing is remembered of a token.
-    let gate = Setup::new(&bundle()).variable("token_cache", "off").start(&origin);
+    let gate = forgetful().start(&origin);
     println!("cedargate bench: medians of {ROUNDS} interleaved rounds; ratios count, absolutes do not\n");
     inside(&gate, &origin);
     credentials(&origin);
     links(&origin);
     audit(&origin);
     authoring::measure();
+}
+
+/// A gate that remembers no token: where verification is compared.
+fn forgetful() -> Setup {
+    Setup::new(&bundle()).variable("token_cache", "off")
 }
 
 /// Microseconds of identity and of policy, from the record of one request.
@@ -89,7 +93,7 @@ fn inside(warm: &Gate, origin: &Origin) {
         }
         println!("verify {alg:6}               {identity:7.0}   {:5.2} x EdDSA", identity / eddsa);
     }
-    let mut setup = Setup::new(&bundle()).variable("token_cache", "off");
+    let mut setup = forgetful();
     setup.limits = InstanceLimits { max_reuse: 1, ..InstanceLimits::default() };
     let fresh = setup.start(origin);
     let request = get(&alice());
@@ -109,9 +113,8 @@ fn inside(warm: &Gate, origin: &Origin) {
 /// verification that is measured; the last line adds what asking the store adds to a token nobody asked about before.
 fn credentials(origin: &Origin) {
     let path = "/api/documents/1";
-    let setup = || Setup::new(&bundle()).variable("token_cache", "off");
-    let without = setup().variable("key_value_store", "").start(origin);
-    let with = setup().variable("revocation_cache_ms", "0").start(origin);
+    let without = forgetful().variable("key_value_store", "").start(origin);
+    let with = forgetful().variable("revocation_cache_ms", "0").start(origin);
     let get = |token: &Token| Request::get(path).bearer(&token.make());
     let es256 = alice().signed("ES256", Key::Es256, "es256");
 
@@ -178,7 +181,7 @@ fn links(origin: &Origin) {
     let made = |gate: &Gate| link(gate, serde_json::json!({"method": "GET", "path": "/api/documents/1", "expires_in": 600}));
     let (url, ed_url) = (made(&hmac), made(&ed));
     let measure = |gate: &Gate, request: &Request| median((0..200).map(|_| timing(gate, request).0).collect());
-    let anew = Setup::new(&bundle()).variable("token_cache", "off").variable("key_value_store", "").start(origin);
+    let anew = forgetful().variable("key_value_store", "").start(origin);
     let token = measure(&anew, &Request::get("/api/documents/1").bearer(&alice().make()));
     println!("## Signed URLs (µs inside the component, median of 200; ratio to one EdDSA token)\n");
     for (name, gate, url) in [("verify a link, HMAC-SHA-256", &hmac, &url), ("verify a link, Ed25519", &ed, &ed_url)] {
@@ -187,15 +190,15 @@ fn links(origin: &Origin) {
     }
     let sign = |format: &str| {
         let body = serde_json::json!({"method": "GET", "path": "/media/1", "expires_in": 600, "format": format});
-        keep(&ask(&writer("alice"), &body))
+        ask(&writer("alice"), &body).kept_open()
     };
     let mut cases: Vec<(String, SocketAddr, Vec<u8>, u16)> = vec![
-        ("no-op component".into(), noop.addr, keep(&Request::get("/")), 200),
-        ("verify, HMAC-SHA-256 (aim: at least 0.77)".into(), hmac.addr, keep(&Request::new("PUT", &url)), 401),
-        ("verify, Ed25519".into(), ed.addr, keep(&Request::new("PUT", &ed_url)), 401),
-        ("no credential, denied by policy".into(), hmac.addr, keep(&Request::get("/api/documents/1")), 401),
-        ("public path, proxied".into(), hmac.addr, keep(&Request::get("/health")), 200),
-        ("link allowed, HMAC-SHA-256, proxied".into(), hmac.addr, keep(&Request::get(&url)), 200),
+        ("no-op component".into(), noop.addr, Request::get("/").kept_open(), 200),
+        ("verify, HMAC-SHA-256 (aim: at least 0.77)".into(), hmac.addr, Request::new("PUT", &url).kept_open(), 401),
+        ("verify, Ed25519".into(), ed.addr, Request::new("PUT", &ed_url).kept_open(), 401),
+        ("no credential, denied by policy".into(), hmac.addr, Request::get("/api/documents/1").kept_open(), 401),
+        ("public path, proxied".into(), hmac.addr, Request::get("/health").kept_open(), 200),
+        ("link allowed, HMAC-SHA-256, proxied".into(), hmac.addr, Request::get(&url).kept_open(), 200),
     ];
     for format in ["cedargate", "aws-sigv4", "cloudfront-canned", "google-cloud-cdn", "google-media-cdn", "akamai"] {
         cases.push((format!("sign, {format}"), hmac.addr, sign(format), 200));
@@ -215,10 +218,10 @@ fn audit(origin: &Origin) {
     let chained = Setup::new(&bundle()).variable("audit_keys", &key).start(origin);
     let signed = Setup::new(&bundle()).variable("audit_keys", &signing).start(origin);
     let first = Setup::new(&bundle()).variable("audit_keys", &key).variable("audit_mode", "before").start(origin);
-    let denied = keep(&Request::get("/api/documents/1"));
-    let allowed = keep(&Request::get("/api/documents/1").bearer(&alice().make()));
+    let denied = Request::get("/api/documents/1").kept_open();
+    let allowed = Request::get("/api/documents/1").bearer(&alice().make()).kept_open();
     let cases = [
-        ("no-op component", noop.addr, keep(&Request::get("/")), 200),
+        ("no-op component", noop.addr, Request::get("/").kept_open(), 200),
         ("denied, no key", plain.addr, denied.clone(), 401),
         ("denied, HMAC-SHA-256", chained.addr, denied.clone(), 401),
         ("denied, Ed25519", signed.addr, denied, 401),

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use crate::support::client::Request;
 use crate::support::gate::root;
 
 pub fn median(mut values: Vec<f64>) -> f64 {
@@ -14,11 +13,6 @@ pub fn median(mut values: Vec<f64>) -> f64 {
 pub fn range(values: &[f64], digits: usize) -> String {
     let (low, high) = values.iter().fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(*value), high.max(*value)));
     format!("{low:.digits$}–{high:.digits$}")
-}
-
-/// A request as it goes over a connection that stays.
-pub fn keep(request: &Request) -> Vec<u8> {
-    String::from_utf8(request.bytes()).unwrap().replace("Connection: close\r\n", "").into_bytes()
 }
 
 /// A component that is there to be measured with, as `make bench` builds and names it.

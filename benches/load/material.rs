@@ -9,7 +9,6 @@ use cedargate::bundle::Bundle;
 use cedargate::host::Sealer;
 use serde_json::json;
 
-use crate::common::keep;
 use crate::support::client::Request;
 use crate::support::gate::root;
 use crate::support::token::{DEV_ISS, Key, Token};
@@ -114,7 +113,7 @@ pub fn distinct(method: &str, (alg, key, kid): (&'static str, Key, &str), count:
     (0..count)
         .map(|number| {
             let token = change(reader("alice").claim("jti", json!(format!("jti-{number}"))).signed(alg, key, kid));
-            keep(&Request::new(method, PATH).bearer(&token.make()))
+            Request::new(method, PATH).bearer(&token.make()).kept_open()
         })
         .collect()
 }

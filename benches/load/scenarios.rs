@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::common::keep;
 use super::drive::Requests;
 use super::material::{self, ALGORITHMS, AUDIENCE, For, ISSUER, PATH, POLICIES, distinct, now, reader};
 use super::report::{Flood, Report};
@@ -25,7 +24,7 @@ pub const WIDE: &str = "gate, wide arithmetic";
 const PEERS: [&str; 4] = ["workerd", "workerd-cached", "envoy", "haproxy"];
 
 pub fn one(request: Request, status: u16) -> Rc<Requests> {
-    Requests::new(vec![keep(&request)], status)
+    Requests::new(vec![request.kept_open()], status)
 }
 
 pub fn bearer(method: &str, path: &str, token: &Token) -> Request {
@@ -66,7 +65,7 @@ fn forged((alg, key, kid): (&'static str, Key, &str), count: usize) -> Vec<Reque
 }
 
 fn all(requests: &[Request], status: u16) -> Rc<Requests> {
-    Requests::new(requests.iter().map(keep).collect(), status)
+    Requests::new(requests.iter().map(Request::kept_open).collect(), status)
 }
 
 pub fn measure(bench: &Bench, report: &mut Report) {
@@ -87,7 +86,7 @@ pub fn measure(bench: &Bench, report: &mut Report) {
         println!("asking {name} at {}", server.addr);
         for algorithm in ALGORITHMS.into_iter().filter(|(alg, ..)| can(name, alg)) {
             for (what, request, status) in answers(algorithm) {
-                let answered = bench.driver.status(server.addr, &keep(&request));
+                let answered = bench.driver.status(server.addr, &request.kept_open());
                 assert_eq!(answered, status, "{name} answers {what} ({}) so", algorithm.0);
             }
         }

@@ -87,14 +87,20 @@ fn a_remembered_token_never_outlives_its_keys() {
     }
 }
 
-#[test]
-fn a_token_is_found_by_every_byte_of_it() {
+/// A key, a good token of it, and tokens of which that one is known.
+fn knowing_one() -> (TestKey, String, KnownTokens) {
     let key = ed();
     let issuers = with("", &[key.jwk()]);
     let compact = key.token(&good());
     let mut tokens = KnownTokens::new();
     tokens
         .learn(Learned { digest: Digest::of(compact.as_bytes()), token: anew(&issuers, &compact, Supply::NotNeeded, NOW).unwrap().into() });
+    (key, compact, tokens)
+}
+
+#[test]
+fn a_token_is_found_by_every_byte_of_it() {
+    let (_, compact, mut tokens) = knowing_one();
     assert!(tokens.find(&Digest::of(compact.as_bytes())).is_some());
     for at in 0..compact.len() {
         let mut other = compact.clone().into_bytes();
@@ -107,12 +113,7 @@ fn a_token_is_found_by_every_byte_of_it() {
 
 #[test]
 fn only_a_request_whose_token_is_known_is_no_new_one() {
-    let key = ed();
-    let issuers = with("", &[key.jwk()]);
-    let compact = key.token(&good());
-    let mut tokens = KnownTokens::new();
-    tokens
-        .learn(Learned { digest: Digest::of(compact.as_bytes()), token: anew(&issuers, &compact, Supply::NotNeeded, NOW).unwrap().into() });
+    let (key, compact, tokens) = knowing_one();
     let new = |authorization: &str, dpop: Option<&[u8]>, known| {
         let authorization = (!authorization.is_empty()).then(|| authorization.as_bytes().to_vec());
         let evidence = Evidence { authorization, dpop: dpop.map(<[u8]>::to_vec), ..Evidence::default() };

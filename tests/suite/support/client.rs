@@ -70,6 +70,11 @@ impl Request {
         out
     }
 
+    /// The same for a connection that stays open; the body must be text.
+    pub fn kept_open(&self) -> Vec<u8> {
+        String::from_utf8(self.bytes()).unwrap().replace("Connection: close\r\n", "").into_bytes()
+    }
+
     /// Sends the request on a connection of its own and reads the whole answer.
     pub fn send(&self, to: SocketAddr) -> Response {
         self.try_send(to).unwrap_or_else(|| panic!("no answer to {} {}", self.method, self.target))
@@ -94,8 +99,7 @@ impl Connection {
 
     /// Panics when the server closes the connection, or says that it will.
     pub fn ask(&mut self, request: &Request) -> Response {
-        let bytes = String::from_utf8(request.bytes()).unwrap().replace("Connection: close\r\n", "");
-        self.0.get_mut().write_all(bytes.as_bytes()).expect("the connection is open");
+        self.0.get_mut().write_all(&request.kept_open()).expect("the connection is open");
         let mut raw = Vec::new();
         let mut length = None;
         while !raw.ends_with(b"\r\n\r\n") {

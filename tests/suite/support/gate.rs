@@ -88,10 +88,13 @@ pub fn compiled(bundle: &Bundle) -> Compiled {
     DONE.of(bundle, || Compiled::new(engine, &sealed(bundle)).unwrap())
 }
 
-/// The gate that a bundle is, natively. Each distinct bundle is loaded once.
-fn native(bundle: &Bundle) -> &'static cedargate::bundle::Gate {
-    static DONE: Once<&'static cedargate::bundle::Gate> = Once::new();
-    DONE.of(bundle, || Box::leak(Box::new(cedargate::bundle::Gate::load(bundle).expect("a bundle that was sealed"))))
+/// What asks recorded decisions again of the gate that a bundle is. Each distinct bundle is loaded once.
+fn replayer(bundle: &Bundle) -> &'static Replayer<'static> {
+    static DONE: Once<&'static Replayer<'static>> = Once::new();
+    DONE.of(bundle, || {
+        let gate = Box::leak(Box::new(cedargate::bundle::Gate::load(bundle).expect("a bundle that was sealed")));
+        Box::leak(Box::new(Replayer::new(gate)))
+    })
 }
 
 /// How to start a gate of one's own.
@@ -170,7 +173,7 @@ impl Setup {
         }
         let server = runtime().block_on(Server::start(options)).expect("the gate starts");
         let mut records = Records::new(Source::Memory(server.records().clone()));
-        records.replayer = self.bundle.as_ref().map(native).map(Replayer::new);
+        records.replayer = self.bundle.as_ref().map(replayer);
         Gate { addr: server.address(), origin: origin.clone(), now: self.now.unwrap_or_else(clock), records, server: Some(server) }
     }
 }
@@ -190,7 +193,7 @@ enum Source {
 struct Records {
     source: Source,
     /// What decided, where that is known: each record must give the same answer when it is asked again.
-    replayer: Option<Replayer<'static>>,
+    replayer: Option<&'static Replayer<'static>>,
     /// How far it was read, in lines of memory or bytes of a file, and what was found.
     index: Mutex<(usize, HashMap<String, Vec<Value>>)>,
 }
@@ -226,7 +229,7 @@ impl Records {
             // Under Spin other output may stand between the records.
             let Ok(record) = serde_json::from_str::<Value>(&line) else { continue };
             schema::check(&record);
-            if let Some(replayer) = &self.replayer {
+            if let Some(replayer) = self.replayer {
                 replays(replayer, &line);
             }
             // What became of it later, and checkpoints, are records of their own.

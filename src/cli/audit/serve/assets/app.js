@@ -208,7 +208,7 @@ document.addEventListener("keydown", (event) => {
 addEventListener("popstate", show);
 addEventListener("moved", show);
 document.querySelector(".foot").append("Read-only, on this machine alone. ", el("a", { href: "/metrics" }, "Prometheus metrics"),
-  " · keys: ", el("kbd", {}, "/"), " filters, ", el("kbd", {}, "p"), " pause");
+  el("span", { class: "keys" }, " · keys: ", el("kbd", {}, "/"), " filters, ", el("kbd", {}, "p"), " pause"));
 
 await show();
 tick();

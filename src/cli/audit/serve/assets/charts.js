@@ -50,7 +50,7 @@ export function chart({ window, height, label, draw, tell, choose }) {
   const mark = () => {
     overlay.replaceChildren();
     if (cursor === null) {
-      readout.textContent = choose ? "\u00a0" : "\u00a0";
+      readout.textContent = "\u00a0";
       return;
     }
     const [first, last] = anchor === null ? [cursor, cursor] : [Math.min(anchor, cursor), Math.max(anchor, cursor)];
@@ -133,6 +133,9 @@ export function chart({ window, height, label, draw, tell, choose }) {
   return el("div", { class: "charted" }, box, readout);
 }
 
+/** A number where there is room for five characters: `8,000`, `250K`, `1.5M`. */
+const short = (number) => number < 10000 ? count(number) : new Intl.NumberFormat("en", { notation: "compact" }).format(number);
+
 function grid(lines, y, { left, right }) {
   return lines.map(([at, text]) => svg("g", { class: "grid" },
     svg("line", { x1: left, x2: right, y1: y(at), y2: y(at) }),
@@ -155,7 +158,7 @@ export function decisions(figures, choose) {
         const [start, end] = [from(row), to(row)];
         return start === end ? "" : `M${area.x(row[0]).toFixed(1)} ${y(start).toFixed(1)}h${(wide - gap).toFixed(1)}V${y(end).toFixed(1)}h-${(wide - gap).toFixed(1)}z`;
       }).join("") });
-      return [...grid(lines.map((line) => [line, count(line)]), y, area),
+      return [...grid(lines.map((line) => [line, short(line)]), y, area),
         bars("allow", () => 0, (row) => row[1]), bars("deny", (row) => row[1], (row) => row[1] + row[2])];
     },
     tell: (start, end) => {

@@ -2,8 +2,12 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use cedar_policy::{Context, RestrictedExpression as Value};
+use cedar_policy::{Context, RestrictedExpression};
+use cedar_policy_core::ast::{self, Value};
+use cedar_policy_core::evaluator::RestrictedEvaluator;
+use cedar_policy_core::extensions::Extensions;
 
 use super::{Reads, Signing};
 use crate::bundle::Digest;
@@ -190,10 +194,13 @@ const fn filled(name: &'static str) -> Filled {
     panic!("it does not stand in FILLED")
 }
 
+/// Attributes by name, each once.
+pub(super) type Pairs = Vec<(&'static str, Value)>;
+
 /// Attributes, of those that are looked at.
 struct Attributes {
     needs: Needs,
-    pairs: Vec<(String, Value)>,
+    pairs: Pairs,
 }
 
 impl Attributes {
@@ -203,7 +210,7 @@ impl Attributes {
 
     fn put(&mut self, filled: Filled, value: impl FnOnce() -> Value) {
         if self.needs.has(filled) {
-            self.pairs.push(pair(filled.name, value()));
+            self.pairs.push((filled.name, value()));
         }
     }
 
@@ -217,7 +224,7 @@ impl Attributes {
     /// The same for a value that cannot always be built.
     fn built(&mut self, filled: Filled, value: impl FnOnce() -> Result<Value, String>) -> Result<(), String> {
         if self.needs.has(filled) {
-            self.pairs.push(pair(filled.name, value()?));
+            self.pairs.push((filled.name, value()?));
         }
         Ok(())
     }
@@ -228,51 +235,54 @@ impl Attributes {
 /// # Errors
 /// Why it cannot be built, for the record.
 pub(super) fn build(input: &Input<'_>, needs: Needs) -> Result<Context, String> {
-    Context::from_pairs(pairs(input, needs)?).map_err(|error| format!("the context cannot be built: {error}"))
+    let pairs = pairs(input, needs)?.into_iter().map(|(name, value)| (name.into(), value));
+    Ok(ast::Context::Value(Arc::new(pairs.collect())).into())
 }
 
 /// The attributes of the context. Nesting is fixed: a set of records at most.
-fn pairs(input: &Input<'_>, needs: Needs) -> Result<Vec<(String, Value)>, String> {
+fn pairs(input: &Input<'_>, needs: Needs) -> Result<Pairs, String> {
     // A clock that is out of range denies whether policies look at it or not.
     let moment = Moment::of(input.now).ok_or("the time is out of range")?;
     let mut all = Attributes::of(needs);
     all.put(const { filled("method") }, || string(input.method));
     all.put(const { filled("host") }, || string(input.host));
     all.put(const { filled("path") }, || string(input.path));
-    all.built(const { filled("query") }, || named(input.query.iter().map(|(name, value)| (name.as_str(), value.as_str()))))?;
-    all.built(const { filled("headers") }, || named(input.headers.iter().copied()))?;
-    all.put(const { filled("https") }, || Value::new_bool(input.https));
-    all.put(const { filled("time") }, || Value::new_datetime(moment.to_string()));
-    all.put(const { filled("hour") }, || Value::new_long(moment.hour));
-    all.put(const { filled("weekday") }, || Value::new_long(moment.weekday));
-    all.some(const { filled("client_ip") }, input.client, |client| Value::new_ip(address(client)));
+    all.put(const { filled("query") }, || named(input.query.iter().map(|(name, value)| (name.as_str(), value.as_str()))));
+    all.put(const { filled("headers") }, || named(input.headers.iter().copied()));
+    all.put(const { filled("https") }, || Value::from(input.https));
+    all.built(const { filled("time") }, || datetime(moment))?;
+    all.put(const { filled("hour") }, || Value::from(moment.hour));
+    all.put(const { filled("weekday") }, || Value::from(moment.weekday));
+    if let Some(client) = input.client {
+        all.built(const { filled("client_ip") }, || ip(client))?;
+    }
     if let Some(identity) = input.token {
-        all.built(const { filled("token") }, || record(token(identity, input.now, needs)))?;
+        all.put(const { filled("token") }, || Value::record(token(identity, input.now, needs), None));
     }
     if let Some(signing) = input.signing {
-        all.built(const { filled("signing") }, || record(self::signing(signing, needs)))?;
+        all.put(const { filled("signing") }, || Value::record(self::signing(signing, needs), None));
     }
     if let Some(identity) = input.certificate {
-        all.built(const { filled("certificate") }, || record(certificate(identity, input.now, needs)))?;
+        all.put(const { filled("certificate") }, || Value::record(certificate(identity, input.now, needs), None));
     }
     Ok(all.pairs)
 }
 
 /// The attributes of `context.signing`.
-fn signing(signing: Signing, needs: Needs) -> Vec<(String, Value)> {
+fn signing(signing: Signing, needs: Needs) -> Pairs {
     let Signing { expires_in, format, prefix, bound_to_address } = signing;
     let mut all = Attributes::of(needs);
-    all.put(const { filled("expires_in") }, || Value::new_long(expires_in));
+    all.put(const { filled("expires_in") }, || Value::from(expires_in));
     all.put(const { filled("format") }, || string(format));
-    all.put(const { filled("prefix") }, || Value::new_bool(prefix));
-    all.put(const { filled("bound_to_address") }, || Value::new_bool(bound_to_address));
+    all.put(const { filled("prefix") }, || Value::from(prefix));
+    all.put(const { filled("bound_to_address") }, || Value::from(bound_to_address));
     all.pairs
 }
 
 /// The attributes of `context.token`.
-fn token(identity: &TokenIdentity, now: UnixTime, needs: Needs) -> Vec<(String, Value)> {
-    let since = |time: UnixTime| Value::new_long(now.0.saturating_sub(time.0).max(0));
-    let bindings = || identity.confirmation.bindings().map(|binding| Value::new_string(binding.to_owned()));
+fn token(identity: &TokenIdentity, now: UnixTime, needs: Needs) -> Pairs {
+    let since = |time: UnixTime| Value::from(now.0.saturating_sub(time.0).max(0));
+    let bindings = || identity.confirmation.bindings().map(string);
     let mut all = Attributes::of(needs);
     all.put(const { filled("issuer") }, || string(&identity.issuer));
     all.put(const { filled("issuer_name") }, || string(&identity.issuer_name));
@@ -280,8 +290,8 @@ fn token(identity: &TokenIdentity, now: UnixTime, needs: Needs) -> Vec<(String, 
     all.put(const { filled("scopes") }, || strings(&identity.scopes));
     all.put(const { filled("algorithm") }, || string(identity.algorithm));
     all.put(const { filled("amr") }, || strings(&identity.amr));
-    all.put(const { filled("bindings") }, || Value::new_set(bindings()));
-    all.put(const { filled("expires_in") }, || Value::new_long(identity.expires_at.0.saturating_sub(now.0)));
+    all.put(const { filled("bindings") }, || Value::set(bindings(), None));
+    all.put(const { filled("expires_in") }, || Value::from(identity.expires_at.0.saturating_sub(now.0)));
     all.some(const { filled("acr") }, identity.acr.as_deref(), string);
     all.some(const { filled("age") }, identity.issued_at, since);
     all.some(const { filled("auth_age") }, identity.auth_time, since);
@@ -289,7 +299,7 @@ fn token(identity: &TokenIdentity, now: UnixTime, needs: Needs) -> Vec<(String, 
 }
 
 /// The attributes of `context.certificate`. It is valid now, so neither time is ever negative.
-fn certificate(identity: &CertificateIdentity, now: UnixTime, needs: Needs) -> Vec<(String, Value)> {
+fn certificate(identity: &CertificateIdentity, now: UnixTime, needs: Needs) -> Pairs {
     let mut all = Attributes::of(needs);
     all.put(const { filled("anchor") }, || string(&identity.anchor));
     all.put(const { filled("subject") }, || string(&identity.subject));
@@ -301,15 +311,18 @@ fn certificate(identity: &CertificateIdentity, now: UnixTime, needs: Needs) -> V
     all.put(const { filled("ip_addresses") }, || strings(&identity.ip_addresses));
     all.put(const { filled("fingerprint") }, || string(&identity.fingerprint.to_string()));
     all.put(const { filled("spki_fingerprint") }, || string(&identity.spki_fingerprint.to_string()));
-    all.put(const { filled("age") }, || Value::new_long(now.0.saturating_sub(identity.not_before.0)));
-    all.put(const { filled("expires_in") }, || Value::new_long(identity.not_after.0.saturating_sub(now.0)));
+    all.put(const { filled("age") }, || Value::from(now.0.saturating_sub(identity.not_before.0)));
+    all.put(const { filled("expires_in") }, || Value::from(identity.not_after.0.saturating_sub(now.0)));
     all.some(const { filled("spiffe_id") }, identity.spiffe_id.as_deref(), string);
     all.pairs
 }
 
 /// The attributes of the principal that are looked at: what the credential that names it says, and nothing of one that only came
 /// with it.
-pub(super) fn principal(identity: &Identity, needs: Needs) -> Vec<(String, Value)> {
+///
+/// # Errors
+/// Why they cannot be built, for the record.
+pub(super) fn principal(identity: &Identity, needs: Needs) -> Result<Pairs, String> {
     let mut all = Attributes::of(needs);
     match identity {
         Identity::Anonymous => {}
@@ -321,17 +334,19 @@ pub(super) fn principal(identity: &Identity, needs: Needs) -> Vec<(String, Value
             all.some(const { filled("client_id") }, token.client_id.as_deref(), string);
         }
         Identity::SignedUrl { link, certificate: _ } => {
-            let datetime = |moment: Moment| Value::new_datetime(moment.to_string());
             all.put(const { filled("issuer") }, || string(&link.issuer));
             all.put(const { filled("subject") }, || string(&link.subject));
             all.put(const { filled("key_id") }, || string(&link.key_id));
-            all.put(const { filled("prefix") }, || Value::new_bool(link.prefix));
-            all.put(const { filled("bound_to_address") }, || Value::new_bool(link.address_bound));
+            all.put(const { filled("prefix") }, || Value::from(link.prefix));
+            all.put(const { filled("bound_to_address") }, || Value::from(link.address_bound));
             all.put(const { filled("policy_digest") }, || string(&link.policy_digest.to_string()));
             all.put(const { filled("carrier") }, || string(link.carrier.as_str()));
             // A link with a time that Cedar cannot write lasts too long and was refused.
-            all.some(const { filled("issued") }, Moment::of(link.issued_at), datetime);
-            all.some(const { filled("expires") }, Moment::of(link.expires_at), datetime);
+            for (filled, time) in [(const { filled("issued") }, link.issued_at), (const { filled("expires") }, link.expires_at)] {
+                if let Some(moment) = Moment::of(time) {
+                    all.built(filled, || datetime(moment))?;
+                }
+            }
         }
         Identity::Certificate { certificate, token: _ } => {
             all.put(const { filled("issuer") }, || string(&certificate.issuer));
@@ -340,7 +355,7 @@ pub(super) fn principal(identity: &Identity, needs: Needs) -> Vec<(String, Value
             all.put(const { filled("scopes") }, || strings(&[]));
         }
     }
-    all.pairs
+    Ok(all.pairs)
 }
 
 /// Ids of the groups and roles of the principal: those of the credential that names it.
@@ -351,26 +366,32 @@ pub(super) fn memberships(identity: &Identity) -> (&[String], &[String]) {
     }
 }
 
-fn pair(name: &str, value: Value) -> (String, Value) {
-    (name.to_owned(), value)
-}
-
 fn string(text: &str) -> Value {
-    Value::new_string(text.to_owned())
+    Value::from(text)
 }
 
 fn strings(texts: &[String]) -> Value {
-    Value::new_set(texts.iter().map(|text| string(text)))
-}
-
-fn record(pairs: Vec<(String, Value)>) -> Result<Value, String> {
-    Value::new_record(pairs).map_err(|error| format!("the context cannot be built: {error}"))
+    Value::set(texts.iter().map(|text| string(text)), None)
 }
 
 /// A set of `Gate::Pair`.
-fn named<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Value, String> {
-    let records = pairs.map(|(name, value)| record(vec![pair("name", string(name)), pair("value", string(value))]));
-    Ok(Value::new_set(records.collect::<Result<Vec<_>, _>>()?))
+fn named<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Value {
+    Value::set(pairs.map(|(name, value)| Value::record([("name", string(name)), ("value", string(value))], None)), None)
+}
+
+fn datetime(moment: Moment) -> Result<Value, String> {
+    read(&RestrictedExpression::new_datetime(moment.to_string()))
+}
+
+fn ip(client: IpAddr) -> Result<Value, String> {
+    read(&RestrictedExpression::new_ip(address(client)))
+}
+
+/// What only Cedar can make of its text.
+fn read(expression: &RestrictedExpression) -> Result<Value, String> {
+    let expression: &ast::RestrictedExpr = expression.as_ref();
+    let value = RestrictedEvaluator::new(Extensions::all_available()).interpret(expression.as_borrowed());
+    value.map_err(|error| format!("a value cannot be built: {error}"))
 }
 
 /// An address as Cedar reads it.
@@ -548,7 +569,7 @@ mod tests {
         ] {
             let client: IpAddr = text.parse().unwrap();
             assert_eq!(address(client), written);
-            assert!(Context::from_pairs([pair("client_ip", Value::new_ip(address(client)))]).is_ok(), "{text}");
+            assert!(ip(client).is_ok(), "{text}");
         }
     }
 }

@@ -1,22 +1,44 @@
 //! The entities of one request: the caller, the resource, the tree of paths, and what they lead to.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use cedar_policy::{Entities, Entity, EntityUid, RestrictedExpression};
+use cedar_policy::{Entities, Entity, EntityUid};
 use cedar_policy_core::ast;
 use cedar_policy_core::entities::{NoEntitiesSchema, TCComputation};
 use cedar_policy_core::extensions::Extensions;
 
-use super::statics::Statics;
+use super::context::Pairs;
+use super::statics::{Static, Statics};
 use crate::limits;
 
 /// An entity that a request itself tells about.
 #[derive(Debug)]
 pub(super) struct Made {
     pub(super) uid: EntityUid,
-    pub(super) attrs: Vec<(String, RestrictedExpression)>,
+    pub(super) attrs: Pairs,
     pub(super) parents: Vec<EntityUid>,
+}
+
+impl Made {
+    /// The entity of what a request tells and of what `entities.json` says of the same.
+    ///
+    /// INVARIANT: no attribute is in both; `entities.json` was checked for it.
+    fn with(self, known: Option<&Static>) -> ast::Entity {
+        let Self { uid, attrs, parents } = self;
+        let told = attrs.into_iter().map(|(name, value)| (name.into(), value.into()));
+        let also = known.into_iter().flat_map(|known| known.entity.attrs()).map(|(name, value)| (name.clone(), value.clone()));
+        let above = known.into_iter().flat_map(|known| &known.parents).cloned();
+        let tags = known.into_iter().flat_map(|known| known.entity.tags()).map(|(name, value)| (name.clone(), value.clone()));
+        let parents = parents.into_iter().chain(above).map(Into::into).collect();
+        ast::Entity::new_with_attr_partial_value(uid.into(), told.chain(also), HashSet::new(), parents, tags)
+    }
+}
+
+impl From<Made> for Entity {
+    fn from(made: Made) -> Self {
+        made.with(None).into()
+    }
 }
 
 /// Everything an entity is in, by what a request tells and what `entities.json` says.
@@ -110,20 +132,11 @@ fn gather(
     let mut entities = BTreeMap::new();
     let mut waiting: Vec<EntityUid> = roots.into_iter().collect();
     let named = waiting.len();
-    for Made { uid, attrs, parents } in made {
-        waiting.extend(parents.iter().cloned());
-        let entity = match statics.get(&uid) {
-            // INVARIANT: no attribute is in both; `entities.json` was checked for it.
-            Some(known) => {
-                waiting.extend(known.refs.iter().cloned());
-                let attrs = attrs.into_iter().chain(known.attrs.iter().cloned());
-                let parents = parents.into_iter().chain(known.parents.iter().cloned());
-                Entity::new_with_tags(uid.clone(), attrs, parents, known.tags.iter().cloned())
-            }
-            None => Entity::new_with_tags(uid.clone(), attrs, parents, []),
-        };
-        let entity = entity.map_err(|error| format!("an entity cannot be built: {error}"))?;
-        if entities.insert(uid, shared(&entity)).is_some() {
+    for made in made {
+        let known = statics.get(&made.uid);
+        waiting.extend(made.parents.iter().chain(known.into_iter().flat_map(|known| &known.refs)).cloned());
+        let uid = made.uid.clone();
+        if entities.insert(uid, Arc::new(made.with(known))).is_some() {
             return Err("two entities of the request have the same name".to_owned());
         }
     }

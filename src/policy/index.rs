@@ -3,9 +3,11 @@
 //! Cedar evaluates every policy of the set it is given, and a gate may have thousands. Policies are put into buckets by what their
 //! scopes name, once, when they are loaded; a request is held against the buckets whose scopes can match, and no others.
 //!
-//! The answer is the same as of the whole set. A scope that cannot match is false before any condition is looked at, so its policy
-//! neither applies nor fails. And Cedar decides each policy by itself: what buckets come to together is what their policies would
-//! have come to in one set (<https://docs.cedarpolicy.com/auth/authorization.html>).
+//! The answer is the same as of the whole set. A scope that does not match is false before any condition is looked at, so its policy
+//! neither applies nor fails; of one that matches only the condition is left to be evaluated, which Cedar's evaluator does. And each policy
+//! is decided by itself: what buckets come to together is what their policies would have come to in one set
+//! (<https://docs.cedarpolicy.com/auth/authorization.html>). Where a condition cannot be evaluated, Cedar's authorizer is asked, scopes
+//! and all, and says what is wrong.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,6 +15,9 @@ use cedar_policy::{
     ActionConstraint, AuthorizationError, Authorizer, Decision, Entities, EntityTypeName, EntityUid, Policy, PolicySet, PolicySetError,
     PrincipalConstraint, Request, ResourceConstraint, Response,
 };
+use cedar_policy_core::ast;
+use cedar_policy_core::evaluator::Evaluator;
+use cedar_policy_core::extensions::Extensions;
 
 use super::context::Needs;
 use super::reads::Reads;
@@ -24,11 +29,14 @@ type Key = u32;
 /// The key of a side that anything matches.
 const ANY: Key = 0;
 
-/// Policies of which either all or none can match.
+/// Policies with the same scope.
 #[derive(Debug, Clone)]
 pub(super) struct Bucket {
     /// Which actions, by the number of what the scope says of them.
     actions: usize,
+    /// What the scope says of the principal and of the resource.
+    principal: Side,
+    resource: Side,
     pub(super) policies: PolicySet,
     /// Whether they are those that a stronger login lifts.
     pub(super) step_up: bool,
@@ -84,15 +92,85 @@ impl Bucket {
         let literals: BTreeSet<EntityUid> = policies.policies().flat_map(Policy::entity_literals).chain(filled).collect();
         let named = literals.into_iter().filter(|uid| statics.get(uid).is_some()).collect();
         let reads = Reads::of(policies.policies());
-        Self { actions: 0, needs: Needs::of(&reads), far: reads.far(), named, policies, step_up }
+        let (principal, resource) = (Side::Any, Side::Any);
+        Self { actions: 0, principal, resource, needs: Needs::of(&reads), far: reads.far(), named, policies, step_up }
+    }
+
+    /// The policies whose conditions are met; none when one of them cannot be evaluated, or is neither met nor not.
+    fn met(&self, evaluator: &Evaluator<'_>) -> Option<Vec<&ast::Policy>> {
+        let mut found = vec![];
+        for policy in AsRef::<ast::PolicySet>::as_ref(&self.policies).policies() {
+            let met = match policy.non_scope_constraints() {
+                None => true,
+                Some(condition) => match evaluator.interpret(condition, policy.env()).ok()?.value {
+                    ast::ValueKind::Lit(ast::Literal::Bool(met)) => met,
+                    _ => return None,
+                },
+            };
+            found.extend(met.then_some(policy));
+        }
+        Some(found)
     }
 }
 
-/// One side of a scope.
+/// A bucket as a request meets it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Found<'s> {
+    pub(super) bucket: &'s Bucket,
+    /// Whether its scope matches what is asked. If not, that is for Cedar to find out.
+    matches: bool,
+}
+
+impl<'s> Found<'s> {
+    /// A bucket of whose scope nothing is known.
+    pub(super) const fn unmatched(bucket: &'s Bucket) -> Self {
+        Self { bucket, matches: false }
+    }
+}
+
+/// What a scope says of one side.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Side {
     Any,
-    Type(EntityTypeName),
-    Entity(EntityUid),
+    Is(EntityTypeName),
+    Eq(EntityUid),
+    In(EntityUid),
+    IsIn(EntityTypeName, EntityUid),
+}
+
+impl Side {
+    /// Whether it holds for an entity that is in others (<https://docs.cedarpolicy.com/policies/syntax-policy.html>).
+    fn matches(&self, uid: &EntityUid, within: &BTreeSet<EntityUid>) -> bool {
+        let is = |name: &EntityTypeName| uid.type_name() == name;
+        let is_in = |other: &EntityUid| uid == other || within.contains(other);
+        match self {
+            Self::Any => true,
+            Self::Is(name) => is(name),
+            Self::Eq(other) => uid == other,
+            Self::In(other) => is_in(other),
+            Self::IsIn(name, other) => is(name) && is_in(other),
+        }
+    }
+}
+
+/// What a scope says of the action.
+#[derive(Debug, PartialEq, Eq)]
+enum Said {
+    Any,
+    Eq(EntityUid),
+    In(BTreeSet<EntityUid>),
+}
+
+impl Said {
+    /// Whether it holds for an action that is in these groups.
+    fn matches(&self, action: &Action) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Eq(uid) => *uid == action.uid,
+            // Itself and every group it is in, of whatever namespace.
+            Self::In(uids) => action.entities().any(|entity| uids.contains(&entity.uid())),
+        }
+    }
 }
 
 impl Index {
@@ -109,38 +187,35 @@ impl Index {
     ) -> Result<Self, Box<PolicySetError>> {
         let (mut entities, mut types) = (BTreeMap::new(), BTreeMap::new());
         let mut next = ANY;
-        let mut number = |side: Side| match side {
+        let mut number = |side: &Side| match side {
             Side::Any => ANY,
-            Side::Type(name) => numbered(&mut types, name, &mut next),
-            Side::Entity(uid) => numbered(&mut entities, uid, &mut next),
+            Side::Is(name) => numbered(&mut types, name.clone(), &mut next),
+            // That it is also of that type is looked at when it is met.
+            Side::Eq(uid) | Side::In(uid) | Side::IsIn(_, uid) => numbered(&mut entities, uid.clone(), &mut next),
         };
-        let mut said: Vec<Option<BTreeSet<EntityUid>>> = vec![];
-        let mut sorted: BTreeMap<(Key, Key, usize, bool), PolicySet> = BTreeMap::new();
+        let mut said: Vec<Said> = vec![];
+        let mut sorted: BTreeMap<(Side, Side, usize, bool), PolicySet> = BTreeMap::new();
         for policy in set.policies().filter(|policy| wanted(policy)) {
-            let (resource, principal) = (resource(policy), principal(policy));
             let actions = match policy.action_constraint() {
-                ActionConstraint::Any => None,
-                ActionConstraint::Eq(uid) => Some(BTreeSet::from([uid])),
-                ActionConstraint::In(uids) => Some(uids.into_iter().collect()),
+                ActionConstraint::Any => Said::Any,
+                ActionConstraint::Eq(uid) => Said::Eq(uid),
+                ActionConstraint::In(uids) => Said::In(uids.into_iter().collect()),
             };
             let actions = said.iter().position(|one| *one == actions).unwrap_or_else(|| {
                 said.push(actions);
                 said.len().saturating_sub(1)
             });
-            let key = (number(resource), number(principal), actions, step_up(policy.id().as_ref()));
+            let key = (resource(policy), principal(policy), actions, step_up(policy.id().as_ref()));
             add(sorted.entry(key).or_default(), set, policy)?;
         }
         let mut buckets = vec![];
         let mut by_keys: BTreeMap<Key, BTreeMap<Key, Vec<usize>>> = BTreeMap::new();
         for ((resource, principal, actions, step_up), policies) in sorted {
-            by_keys.entry(resource).or_default().entry(principal).or_default().push(buckets.len());
-            buckets.push(Bucket { actions, ..Bucket::of(policies, step_up, statics) });
+            by_keys.entry(number(&resource)).or_default().entry(number(&principal)).or_default().push(buckets.len());
+            buckets.push(Bucket { actions, principal, resource, ..Bucket::of(policies, step_up, statics) });
         }
         let matching = |action: &Action| {
-            // Itself and every group it is in, of whatever namespace.
-            let own: BTreeSet<EntityUid> = action.entities().map(|entity| entity.uid()).collect();
-            let matches = |said: &Option<BTreeSet<EntityUid>>| said.as_ref().is_none_or(|uids| !uids.is_disjoint(&own));
-            let numbers = said.iter().enumerate().filter(|(_, said)| matches(said)).map(|(number, _)| number);
+            let numbers = said.iter().enumerate().filter(|(_, said)| said.matches(action)).map(|(number, _)| number);
             (action.uid.clone(), numbers.collect())
         };
         Ok(Self { entities, types, actions: actions.values().map(matching).collect(), buckets, by_keys })
@@ -152,12 +227,12 @@ impl Index {
     }
 
     /// All buckets.
-    pub(super) fn all(&self) -> Vec<&Bucket> {
-        self.buckets.iter().collect()
+    pub(super) fn all(&self) -> Vec<Found<'_>> {
+        self.buckets.iter().map(Found::unmatched).collect()
     }
 
-    /// The buckets whose scopes can match. None for an action that the schema does not have.
-    pub(super) fn matching(&self, scope: Scope<'_>) -> Vec<&Bucket> {
+    /// The buckets whose scopes match. None for an action that the schema does not have.
+    pub(super) fn matching(&self, scope: Scope<'_>) -> Vec<Found<'_>> {
         let Scope { principal, principal_in, action, resource, resource_in } = scope;
         let Some(actions) = self.actions.get(action) else { return vec![] };
         let (principals, resources) = (self.keys(principal, principal_in), self.keys(resource, resource_in));
@@ -165,7 +240,10 @@ impl Index {
         for by_principal in resources.iter().filter_map(|key| self.by_keys.get(key)) {
             let buckets = principals.iter().filter_map(|key| by_principal.get(key)).flatten();
             let buckets = buckets.filter_map(|at| self.buckets.get(*at));
-            found.extend(buckets.filter(|bucket| actions.binary_search(&bucket.actions).is_ok()));
+            let buckets = buckets.filter(|bucket| actions.binary_search(&bucket.actions).is_ok());
+            let matches =
+                |bucket: &&Bucket| bucket.principal.matches(principal, principal_in) && bucket.resource.matches(resource, resource_in);
+            found.extend(buckets.filter(matches).map(|bucket| Found { bucket, matches: true }));
         }
         found
     }
@@ -199,20 +277,23 @@ fn numbered<K: Ord>(numbers: &mut BTreeMap<K, Key>, name: K, next: &mut Key) -> 
     })
 }
 
-/// `is T in e` stands with `in e`: that it is also of that type is left to Cedar.
 fn principal(policy: &Policy) -> Side {
     match policy.principal_constraint() {
         PrincipalConstraint::Any => Side::Any,
-        PrincipalConstraint::Is(name) => Side::Type(name),
-        PrincipalConstraint::Eq(uid) | PrincipalConstraint::In(uid) | PrincipalConstraint::IsIn(_, uid) => Side::Entity(uid),
+        PrincipalConstraint::Is(name) => Side::Is(name),
+        PrincipalConstraint::Eq(uid) => Side::Eq(uid),
+        PrincipalConstraint::In(uid) => Side::In(uid),
+        PrincipalConstraint::IsIn(name, uid) => Side::IsIn(name, uid),
     }
 }
 
 fn resource(policy: &Policy) -> Side {
     match policy.resource_constraint() {
         ResourceConstraint::Any => Side::Any,
-        ResourceConstraint::Is(name) => Side::Type(name),
-        ResourceConstraint::Eq(uid) | ResourceConstraint::In(uid) | ResourceConstraint::IsIn(_, uid) => Side::Entity(uid),
+        ResourceConstraint::Is(name) => Side::Is(name),
+        ResourceConstraint::Eq(uid) => Side::Eq(uid),
+        ResourceConstraint::In(uid) => Side::In(uid),
+        ResourceConstraint::IsIn(name, uid) => Side::IsIn(name, uid),
     }
 }
 
@@ -227,9 +308,26 @@ pub(super) struct Answered {
 
 impl Answered {
     /// What Cedar says of these buckets.
-    pub(super) fn by(authorizer: &Authorizer, buckets: &[&Bucket], request: &Request, entities: &Entities) -> Self {
+    ///
+    /// INVARIANT: what principal and resource are in by `entities` is what the scopes of buckets that match were held against.
+    pub(super) fn by(authorizer: &Authorizer, buckets: &[Found<'_>], request: &Request, entities: &Entities) -> Self {
         let mut answered = Self::default();
-        buckets.iter().for_each(|bucket| answered.add(&authorizer.is_authorized(request, &bucket.policies, entities)));
+        if buckets.is_empty() {
+            return answered;
+        }
+        let evaluator = Evaluator::new(AsRef::<ast::Request>::as_ref(request).clone(), entities.as_ref(), Extensions::all_available());
+        for Found { bucket, matches } in buckets {
+            match matches.then(|| bucket.met(&evaluator)).flatten() {
+                Some(policies) => policies.into_iter().for_each(|policy| {
+                    let applying = match policy.effect() {
+                        ast::Effect::Permit => &mut answered.permits,
+                        ast::Effect::Forbid => &mut answered.forbids,
+                    };
+                    applying.insert(policy.id().to_string());
+                }),
+                None => answered.add(&authorizer.is_authorized(request, &bucket.policies, entities)),
+            }
+        }
         answered
     }
 

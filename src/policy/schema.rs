@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::context::{self, Input, Needs, SAMPLE_TIME, sample_certificate, sample_token};
 use super::diagnose::{self, find};
-use super::entities;
+use super::entities::{self, Made};
 use super::names::{self, Names};
 use crate::bundle::{Bundle, Problem, Report, nearest};
 use crate::identity::{CertificateIdentity, Identity, PrincipalKind, TokenIdentity};
@@ -295,9 +295,9 @@ impl Checker<'_> {
                 } else {
                     vec![names::uid(&names.group, "sample"), names::uid(&names.role, "sample")]
                 };
-                match Entity::new_with_tags(names.principal(&identity), context::principal(&identity, Needs::EVERYTHING), parents, []) {
-                    Ok(entity) => samples.push((name, entity)),
-                    Err(error) => self.report.add(Problem::new(FILE, "schema.principal", error.to_string())),
+                match context::principal(&identity, Needs::EVERYTHING) {
+                    Ok(attrs) => samples.push((name, Made { uid: names.principal(&identity), attrs, parents }.into())),
+                    Err(error) => self.report.add(Problem::new(FILE, "schema.principal", error)),
                 }
             }
         }

@@ -21,15 +21,13 @@ pub(super) const FILE: &str = "policies/entities.json";
 /// Attributes that come from the credential; `entities.json` may not give them to a principal.
 const FROM_CREDENTIAL: [&str; 5] = ["issuer", "subject", "scopes", "email", "client_id"];
 
-/// One entity of the file, taken apart so that it can be merged with what a request says about the same entity.
+/// One entity of the file.
 #[derive(Debug)]
 pub(super) struct Static {
-    pub(super) attrs: Vec<(String, RestrictedExpression)>,
-    pub(super) tags: Vec<(String, RestrictedExpression)>,
     pub(super) parents: Vec<EntityUid>,
     /// Every entity it names: parents, attributes, tags.
     pub(super) refs: Vec<EntityUid>,
-    /// The same as one entity, for when there is nothing to merge. Requests share it.
+    /// The entity as it is when a request tells nothing about it. Requests share it.
     pub(super) entity: Arc<ast::Entity>,
 }
 
@@ -196,9 +194,8 @@ fn take_apart(entity: &Entity, principal: bool) -> Result<Static, String> {
         .collect::<Result<Vec<_>, _>>()?;
     let tags = entity.tags().map(|(name, value)| values(name, value.ok())).collect::<Result<Vec<_>, _>>()?;
     let parents: BTreeSet<EntityUid> = parents.into_iter().collect();
-    let plain = Entity::new_with_tags(entity.uid(), attrs.iter().cloned(), parents.iter().cloned(), tags.iter().cloned())
-        .map_err(|error| error.to_string())?;
-    Ok(Static { attrs, tags, parents: parents.into_iter().collect(), refs: refs.into_iter().collect(), entity: entities::shared(&plain) })
+    let plain = Entity::new_with_tags(entity.uid(), attrs, parents.iter().cloned(), tags).map_err(|error| error.to_string())?;
+    Ok(Static { parents: parents.into_iter().collect(), refs: refs.into_iter().collect(), entity: entities::shared(&plain) })
 }
 
 /// A value as an expression, noting every entity in it. Its depth is bounded by [`json::elements`].

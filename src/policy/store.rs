@@ -7,7 +7,7 @@ use cedar_policy::{Authorizer, Entities, EntityUid, Request, Schema};
 
 use super::context::{self, Input, Needs};
 use super::entities::{self, Made, Within};
-use super::index::{Answered, Bucket, Index, Scan, Scope};
+use super::index::{Answered, Found, Index, Scan, Scope};
 use super::names::{self, Names};
 use super::routes::{Route, Routes};
 use super::schema::Action;
@@ -221,7 +221,7 @@ impl PolicyStore {
             return Ok(withdrawn.map(|answered| (answered, None)));
         }
         // Those that a stronger login lifts have buckets of their own: whether it would help is known without asking again.
-        let (liftable, others): (Vec<&Bucket>, Vec<&Bucket>) = buckets.iter().partition(|bucket| bucket.step_up);
+        let (liftable, others): (Vec<Found<'_>>, Vec<Found<'_>>) = buckets.iter().copied().partition(|found| found.bucket.step_up);
         let rest = Answered::by(&self.authorizer, &others, request, entities);
         let would_help = rest.allow() && rest.errors.is_empty();
         let all = rest.with(Answered::by(&self.authorizer, &liftable, request, entities));
@@ -267,7 +267,7 @@ impl PolicyStore {
             Scan::Everything => None,
         };
         let (buckets, withdrawing) = self.concerned(asked, within.as_ref(), identity);
-        let concerned = || buckets.iter().chain(&withdrawing);
+        let concerned = || buckets.iter().chain(&withdrawing).map(|found| found.bucket);
         let needs = match scan {
             Scan::Index => concerned().fold(Needs::default(), |all, bucket| all.or(bucket.needs)),
             Scan::Everything => Needs::EVERYTHING,
@@ -292,7 +292,7 @@ impl PolicyStore {
             needs,
         )?;
         if let Some(principal) = made.first_mut() {
-            principal.attrs = context::principal(identity, needs);
+            principal.attrs = context::principal(identity, needs)?;
         }
         let named = concerned().flat_map(|bucket| bucket.named.iter().cloned());
         let entities = match within {
@@ -308,7 +308,7 @@ impl PolicyStore {
     }
 
     /// The policies that can have anything to say: about what is asked, and of a link about signing such links.
-    fn concerned(&self, asked: &Asked, within: Option<&Within>, identity: &Identity) -> (Vec<&Bucket>, Vec<&Bucket>) {
+    fn concerned(&self, asked: &Asked, within: Option<&Within>, identity: &Identity) -> (Vec<Found<'_>>, Vec<Found<'_>>) {
         let sign = self.actions.get(names::SIGN).filter(|_| identity.link().is_some());
         let Some(Within { principal: principal_in, resource: resource_in }) = within else {
             return (self.index.all(), sign.map(|_| self.signing.forbids.all()).unwrap_or_default());
@@ -446,9 +446,9 @@ pub(super) struct Prepared<'s> {
     pub(super) request: Request,
     pub(super) entities: Entities,
     /// The policies it is put to.
-    buckets: Vec<&'s Bucket>,
+    buckets: Vec<Found<'s>>,
     /// Of a link: the `forbid` policies that may withdraw it.
-    withdrawing: Vec<&'s Bucket>,
+    withdrawing: Vec<Found<'s>>,
 }
 
 /// A question in Cedar's terms.

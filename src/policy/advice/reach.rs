@@ -82,7 +82,7 @@ pub(super) fn entities(looked: &Looked<'_>) -> Vec<Advice> {
     };
     let mut found = Vec::new();
     for (span, entity, uid) in &listed {
-        let brings = !(entity.attrs.is_empty() && entity.tags.is_empty() && entity.parents.is_empty());
+        let brings = entity.entity.attrs_len() > 0 || entity.entity.tags_len() > 0 || !entity.parents.is_empty();
         if named.contains(uid) || (brings && made(uid.type_name())) {
             continue;
         }

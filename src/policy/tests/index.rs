@@ -12,7 +12,7 @@ use cedar_policy::{
 use proptest::prelude::*;
 
 use super::super::entities::{Made, Within, ancestors, closed, shared};
-use super::super::index::{Answered, Bucket, Index, Scope};
+use super::super::index::{Answered, Bucket, Found, Index, Scope};
 use super::super::schema::Action;
 use super::super::statics::Statics;
 
@@ -135,9 +135,10 @@ proptest! {
         // Some entities nobody tells anything of.
         let made: Vec<Made> = world(&parents).into_iter().enumerate().filter(|(at, _)| missing >> at & 3 != 0).map(|(_, made)| made).collect();
         let (principal, action, resource) = (entity(principal), uid("Action", action), entity(resource));
-        let name = |uid: &EntityUid| ("name".to_owned(), cedar_policy::RestrictedExpression::new_string(uid.id().unescaped().to_owned()));
+        let name = |uid: &EntityUid| uid.id().unescaped().to_owned();
         let told = made.iter().map(|Made { uid, parents, .. }| {
-            Entity::new(uid.clone(), [name(uid)].into(), parents.iter().cloned().collect()).unwrap()
+            let attrs = [("name".to_owned(), cedar_policy::RestrictedExpression::new_string(name(uid)))];
+            Entity::new(uid.clone(), attrs.into(), parents.iter().cloned().collect()).unwrap()
         });
         let own = ACTIONS.values().find(|one| one.uid == action).unwrap();
         let entities = Entities::from_entities(told.chain(own.entities()), None).unwrap();
@@ -153,12 +154,13 @@ proptest! {
         let index = Index::new(&set, |_| true, &ACTIONS, &statics, |id| id.ends_with('7')).unwrap();
         let scope = Scope { principal: &principal, principal_in: &principal_in, action: &action, resource: &resource, resource_in: &resource_in };
         let authorizer = Authorizer::new();
-        let whole = Answered::by(&authorizer, &[&Bucket::of(set.clone(), false, &statics)], &request, &entities);
+        let everything = Bucket::of(set.clone(), false, &statics);
+        let whole = Answered::by(&authorizer, &[Found::unmatched(&everything)], &request, &entities);
         let (found, all) = (index.matching(scope), index.all());
         let mut questions = vec![(&found, entities.clone()), (&all, entities.clone())];
         // The same without making Cedar find out what anything is in, where a request is asked so.
-        if !found.iter().any(|bucket| bucket.far) {
-            let made = made.iter().map(|Made { uid, parents, .. }| Made { uid: uid.clone(), attrs: vec![name(uid)], parents: parents.clone() });
+        if !found.iter().any(|found| found.bucket.far) {
+            let made = made.iter().map(|Made { uid, parents, .. }| Made { uid: uid.clone(), attrs: vec![("name", name(uid).into())], parents: parents.clone() });
             let within = Within { principal: principal_in.clone(), resource: resource_in.clone() };
             let closed = closed(&statics, made.collect(), [], &own.entity, (&principal, &resource), within).unwrap();
             prop_assert!(closed.iter().count() <= 3);
@@ -187,7 +189,7 @@ fn asked(policies: &str, resource: u8, resource_in: &[u8]) -> usize {
     let within: BTreeSet<EntityUid> = resource_in.iter().map(|number| entity(*number)).collect();
     let (principal, action, resource, nothing) = (entity(0), uid("Action", 0), entity(resource), BTreeSet::new());
     let scope = Scope { principal: &principal, principal_in: &nothing, action: &action, resource: &resource, resource_in: &within };
-    index.matching(scope).iter().map(|bucket| bucket.policies.num_of_policies()).sum()
+    index.matching(scope).iter().map(|found| found.bucket.policies.num_of_policies()).sum()
 }
 
 #[test]

@@ -56,6 +56,10 @@ pub const KNOWN_TOKENS: usize = 1024;
 /// All of them together, in bytes: an eighth of what an instance may have, and 2 KiB for each. What identity providers put into a
 /// token takes half of that.
 pub const KNOWN_TOKEN_BYTES: usize = 2 * 1024 * 1024;
+/// Most verified chains of client certificates an instance remembers, and all of them together in bytes: workloads are fewer than people.
+pub const KNOWN_CHAINS: usize = 256;
+/// See [`KNOWN_CHAINS`].
+pub const KNOWN_CHAIN_BYTES: usize = 512 * 1024;
 
 /// Longest DPoP proof in bytes: a header with the largest RSA key, and its signature, fit.
 pub const PROOF_BYTES: usize = 8 * 1024;

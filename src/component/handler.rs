@@ -142,7 +142,7 @@ async fn serve(request: Request) -> Result<Response, ErrorCode> {
     }
 }
 
-/// Verifies what came with a request, and remembers a token that verified. Also the fetched keys that it was held against.
+/// Verifies what came with a request, and remembers what verified. Also the fetched keys that it was held against.
 async fn identify(
     gate: &'static Gate,
     facts: &Facts,
@@ -157,8 +157,8 @@ async fn identify(
     }
     let held = keys::supply(gate, presented.key_need(gate), settings, now).await;
     let mut verified = decision::verify(gate, facts, &presented, &settings.deployment, held.supply(), now);
-    if let Some(learned) = verified.as_mut().ok().and_then(Verified::learned) {
-        known::learn(learned);
+    if let Ok(verified) = &mut verified {
+        known::learn(verified.learned());
     }
     (verified, held)
 }

@@ -10,8 +10,8 @@ use super::authorization::{self, Scheme};
 use super::dpop::{self, ProofUse};
 use super::issuers::Issuer;
 use super::jwt::Token;
-use super::known::{KnownToken, KnownTokens, Learned};
-use super::mtls::Arrival;
+use super::known::{KnownToken, KnownTokens, Learned, Lesson};
+use super::mtls::{Arrival, Chain, KnownChain, Mtls};
 use super::remote::Supply;
 use super::revocation::{self, Lookup};
 use super::status::StatusReference;
@@ -83,7 +83,14 @@ pub struct Presented<'a> {
     proof: Option<&'a [u8]>,
     link: Option<&'a PresentedLink>,
     cookies: &'a [PresentedLink],
+    chains: Option<Recall<'a>>,
 }
+
+/// How a shell is asked for a chain of certificates that verified before.
+pub type Recall<'a> = &'a dyn Fn(&Digest) -> Option<Arc<KnownChain>>;
+
+/// What is to be remembered, if anything is.
+type New<T> = Option<Lesson<T>>;
 
 /// A token as it was sent.
 struct Sent<'a> {
@@ -129,12 +136,29 @@ impl<'a> Presented<'a> {
             };
             Ok(Sent { scheme, compact, digest, form })
         });
-        Self { token, proof: dpop.as_deref(), link: signed_url.as_ref(), cookies: signed_cookies }
+        Self { token, proof: dpop.as_deref(), link: signed_url.as_ref(), cookies: signed_cookies, chains: None }
+    }
+
+    /// The same, with client certificates remembered too.
+    pub fn recalling(self, chains: Recall<'a>) -> Self {
+        Self { chains: Some(chains), ..self }
+    }
+
+    /// Whose certificates these are, and what to remember of them where they were verified anew.
+    fn holder(&self, mtls: &Mtls, chain: &Chain, now: UnixTime) -> Result<(CertificateIdentity, New<KnownChain>), Denial> {
+        let Some(recall) = self.chains else { return Ok((mtls.verify(chain, now)?, None)) };
+        let digest = chain.digest();
+        if let Some(known) = recall(&digest).filter(|known| known.counts(now)) {
+            return Ok((known.identity.clone(), None));
+        }
+        let identity = mtls.verify(chain, now)?;
+        let lesson = mtls.memory(chain, &identity, now).map(|known| Lesson { digest, what: Arc::new(known) });
+        Ok((identity, lesson))
     }
 
     /// Whether signatures are to be verified that are not known to be good: of a token that is new here, or of a proof.
     pub fn is_new(&self) -> bool {
-        let Self { token, proof, link: _, cookies: _ } = self;
+        let Self { token, proof, link: _, cookies: _, chains: _ } = self;
         let token = token.as_ref().is_some_and(|token| token.as_ref().is_ok_and(|sent| matches!(sent.form, Form::Parsed(_))));
         token || proof.is_some()
     }
@@ -197,7 +221,7 @@ pub struct Verified {
     identity: Result<Identity, Denial>,
     credentials: Vec<Credential>,
     questions: Questions,
-    learned: Option<Learned>,
+    learned: Learned,
 }
 
 /// Verifies what was presented. Every credential is looked at, so that the record can say what became of each; one that is
@@ -219,6 +243,7 @@ pub fn verify(
         credentials.push(Credential { kind, fate });
     };
 
+    let mut learned = Learned::default();
     let certificate = match super::mtls::arrival(gate.mtls(), facts, deployment) {
         Arrival::None => None,
         Arrival::Ignored(why) => {
@@ -229,8 +254,9 @@ pub fn verify(
             note(CredentialKind::Certificate, Fate::Refused(denial));
             None
         }
-        Arrival::Chain(mtls, chain) => match mtls.verify(&chain, now) {
-            Ok(certificate) => {
+        Arrival::Chain(mtls, chain) => match presented.holder(mtls, &chain, now) {
+            Ok((certificate, new)) => {
+                learned.chain = new;
                 note(CredentialKind::Certificate, Fate::Verified);
                 Some(certificate)
             }
@@ -241,7 +267,7 @@ pub fn verify(
         },
     };
 
-    let (mut verified_token, mut proof_use, mut learned) = (None, None, None);
+    let (mut verified_token, mut proof_use) = (None, None);
     match &presented.token {
         None => {}
         Some(Err(denial)) => note(CredentialKind::Token, Fate::Refused(denial.clone())),
@@ -254,7 +280,7 @@ pub fn verify(
                     Ok(()) => {
                         note(CredentialKind::Token, Fate::Verified);
                         verified_token = Some((sent.compact, identity));
-                        learned = new;
+                        learned.token = new;
                     }
                 }
             }
@@ -305,7 +331,7 @@ pub fn verify(
     }
 
     // Nothing of a refused request is remembered.
-    let learned = learned.filter(|_| first.is_none());
+    let learned = if first.is_none() { learned } else { Learned::default() };
     let (identity, questions) = match first {
         // Nothing of a refused request is asked about, and its proof is not used up.
         Some(denial) => (Err(denial), Questions::default()),
@@ -313,7 +339,7 @@ pub fn verify(
             let token = verified_token.map(|(_, identity)| identity);
             let revocations = revocation::lookups(token.as_deref(), certificate.as_ref());
             let status = token.as_ref().and_then(|token| token.status.clone());
-            let by_certificate = gate.mtls().is_some_and(super::mtls::Mtls::names_principal);
+            let by_certificate = gate.mtls().is_some_and(Mtls::names_principal);
             let identity = match link {
                 Some(link) => Identity::SignedUrl { link, certificate: certificate.map(Box::new) },
                 None => one(token, certificate, by_certificate),
@@ -332,7 +358,7 @@ impl Sent<'_> {
         supply: Supply<'_>,
         signatures: SignatureBackend,
         now: UnixTime,
-    ) -> Result<(&'g Issuer, Arc<KnownToken>, Option<Learned>), Denial> {
+    ) -> Result<(&'g Issuer, Arc<KnownToken>, New<KnownToken>), Denial> {
         let parsed;
         let token = match &self.form {
             Form::Parsed(token) => token,
@@ -347,7 +373,7 @@ impl Sent<'_> {
         };
         let (issuer, known) = issuers.verify(token, supply, signatures, now)?;
         let token = Arc::new(known);
-        let learned = self.digest.map(|digest| Learned { digest, token: Arc::clone(&token) });
+        let learned = self.digest.map(|digest| Lesson { digest, what: Arc::clone(&token) });
         Ok((issuer, token, learned))
     }
 }
@@ -364,7 +390,7 @@ enum Links<'a> {
 /// A browser sends its cookies with everything, so a cookie gives way to what was sent on purpose: a link, or a token. A link
 /// and a token were both sent on purpose, and nobody can say as whom.
 fn links<'a>(presented: &Presented<'a>) -> Links<'a> {
-    let Presented { token, proof: _, link, cookies } = presented;
+    let Presented { token, proof: _, link, cookies, chains: _ } = presented;
     match (link, token, cookies) {
         (Some(_), Some(_), _) => Links::Refused(Denial::new(Reason::RequestCredentialsConflict, "a signed URL and an access token")),
         (Some(link), None, []) => Links::One(link, None),
@@ -393,8 +419,8 @@ impl Verified {
     }
 
     /// What to remember of this request, for the next one with the same token.
-    pub fn learned(&mut self) -> Option<Learned> {
-        self.learned.take()
+    pub fn learned(&mut self) -> Learned {
+        std::mem::take(&mut self.learned)
     }
 
     /// The last step: the answers. What was asked and not answered denies.
@@ -453,7 +479,7 @@ mod tests {
     fn settled(questions: Questions, answers: &Answers) -> (Result<Identity, Reason>, Vec<bool>) {
         let credentials = [CredentialKind::Token, CredentialKind::Proof].map(|kind| Credential { kind, fate: Fate::Verified }).into();
         let (identity, credentials) =
-            Verified { identity: Ok(Identity::Anonymous), credentials, questions, learned: None }.settle(answers, NOW);
+            Verified { identity: Ok(Identity::Anonymous), credentials, questions, learned: Learned::default() }.settle(answers, NOW);
         (identity.map_err(|denial| denial.reason), credentials.iter().map(|credential| credential.fate == Fate::Verified).collect())
     }
 

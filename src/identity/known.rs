@@ -1,12 +1,12 @@
-//! Tokens that verified before, in this instance: what a token says is remembered, never what was decided about it.
+//! Credentials that verified before, in this instance: what one says is remembered, never what was decided about it.
 //!
-//! A token is found by the SHA-256 of all of it, so that a byte changed anywhere makes it another one. Only tokens that verified are
-//! remembered: whoever cannot have tokens issued cannot put anything in here, and a refused one is verified, and refused, again.
+//! A credential is found by the SHA-256 of all of it, so that a byte changed anywhere makes it another one. Only those that verified are
+//! remembered: whoever cannot have any issued cannot put anything in here, and a refused one is verified, and refused, again.
 //!
 //! INVARIANT: a token that is found is believed for nothing but its signature and the form of its claims, which cannot change.
 //! Everything that can is held against it each time: its times ([`super::claims::check_times`]), the very set of fetched keys it was verified with
 //! ([`super::KeySet`]), what it is bound to, the revocation and status lists, and the proof. Issuers and sealed keys are those of the
-//! sealed gate, which an instance never changes.
+//! sealed gate, which an instance never changes. What a chain of certificates is believed for is said in [`super::mtls::KnownChain`].
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -14,11 +14,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::claims::Times;
+use super::mtls::KnownChain;
 use super::{KeyNeed, TokenIdentity};
 use crate::bundle::Digest;
 use crate::limits;
 
-/// Slots of the list of tokens that were seen once: a power of two.
+/// Slots of the list of those that were seen once: a power of two.
 const SEEN: usize = 4096;
 
 /// A token that verified: what it says, and what that depends on.
@@ -32,56 +33,81 @@ pub struct KnownToken {
     pub(super) set: Option<Digest>,
 }
 
-/// What was learned from one request, to be remembered.
-#[derive(Debug, Clone)]
-pub struct Learned {
-    pub(super) digest: Digest,
-    pub(super) token: Arc<KnownToken>,
+/// What can be remembered.
+pub trait Memorable {
+    /// How much of it.
+    const BOUNDS: Bounds;
+
+    /// About how much memory one takes.
+    fn bytes(&self) -> usize;
 }
 
-/// The tokens an instance remembers: bounded in number and bytes, and by how often they come.
-pub struct KnownTokens {
-    entries: Vec<Entry>,
+/// One credential that verified, to be remembered.
+#[derive(Debug)]
+pub struct Lesson<T> {
+    pub(super) digest: Digest,
+    pub(super) what: Arc<T>,
+}
+
+/// What was learned from one request.
+#[derive(Debug, Default)]
+pub struct Learned {
+    /// Its token.
+    pub token: Option<Lesson<KnownToken>>,
+    /// The certificates it came with.
+    pub chain: Option<Lesson<KnownChain>>,
+}
+
+/// The tokens an instance remembers.
+pub type KnownTokens = Known<KnownToken>;
+/// The chains of certificates an instance remembers.
+pub type KnownChains = Known<KnownChain>;
+
+/// What an instance remembers: bounded in number and bytes, and by how often they come.
+pub struct Known<T> {
+    entries: Vec<Entry<T>>,
     by_digest: BTreeMap<Digest, usize>,
     bytes: usize,
-    /// Where the search for a token that gives way goes on.
+    /// Where the search for one that gives way goes on.
     hand: usize,
-    /// Marks of tokens that were seen once while there was no room. Made when the first one is.
+    /// Marks of those that were seen once while there was no room. Made when the first one is.
     seen: Vec<u32>,
     bounds: Bounds,
 }
 
 /// How much is remembered.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bounds {
-    pub(super) tokens: usize,
-    pub(super) bytes: usize,
+pub struct Bounds {
+    /// How many.
+    pub entries: usize,
+    /// All of them together.
+    pub bytes: usize,
 }
 
-struct Entry {
+struct Entry<T> {
     digest: Digest,
-    token: Arc<KnownToken>,
+    what: Arc<T>,
     bytes: usize,
     /// Whether it was asked for since the hand last passed.
     used: Cell<bool>,
 }
 
-impl fmt::Debug for KnownTokens {
+impl<T> fmt::Debug for Known<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KnownTokens").field("tokens", &self.entries.len()).field("bytes", &self.bytes).finish_non_exhaustive()
+        f.debug_struct("Known").field("entries", &self.entries.len()).field("bytes", &self.bytes).finish_non_exhaustive()
     }
 }
 
-impl Default for KnownTokens {
+impl<T: Memorable> Default for Known<T> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl KnownTokens {
+impl<T: Memorable> Known<T> {
     /// None yet.
     pub const fn new() -> Self {
-        Self::within(Bounds { tokens: limits::KNOWN_TOKENS, bytes: limits::KNOWN_TOKEN_BYTES })
+        Self::within(T::BOUNDS)
     }
 
     pub(super) const fn within(bounds: Bounds) -> Self {
@@ -104,50 +130,50 @@ impl KnownTokens {
         self.bytes
     }
 
-    /// Forgets all of them.
+    /// Forgets everything.
     pub fn clear(&mut self) {
         *self = Self::within(self.bounds);
     }
 
-    /// The token with this digest.
-    pub(super) fn find(&self, digest: &Digest) -> Option<Arc<KnownToken>> {
+    /// The one with this digest.
+    pub fn find(&self, digest: &Digest) -> Option<Arc<T>> {
         let entry = self.entries.get(*self.by_digest.get(digest)?)?;
         entry.used.set(true);
-        Some(Arc::clone(&entry.token))
+        Some(Arc::clone(&entry.what))
     }
 
-    /// Remembers a token, unless there is no room and it was not seen before.
+    /// Remembers one, unless there is no room and it was not seen before.
     ///
-    /// SECURITY: whoever can have many tokens issued, or sends one-time tokens only, must not drive out those that come again and again.
-    /// So a token that has to take another one's place is only marked when it comes first, and remembered when it comes again; and a token
+    /// SECURITY: whoever can have many issued, or sends one-time tokens only, must not drive out those that come again and again.
+    /// So one that has to take another one's place is only marked when it comes first, and remembered when it comes again; and one
     /// that was used since the search for a place last came by keeps its place.
-    pub fn learn(&mut self, learned: Learned) {
-        let Learned { digest, token } = learned;
-        let bytes = token.bytes();
+    pub fn learn(&mut self, lesson: Lesson<T>) {
+        let Lesson { digest, what } = lesson;
+        let bytes = what.bytes().saturating_add(size_of::<Entry<T>>());
         if bytes > self.bounds.bytes / 8 {
             return;
         }
         if let Some(entry) = self.by_digest.get(&digest).and_then(|at| self.entries.get_mut(*at)) {
-            // Verified anew, with other keys than before.
+            // Verified anew: with other keys than before, at another time.
             self.bytes = self.bytes.saturating_sub(entry.bytes).saturating_add(bytes);
-            (entry.token, entry.bytes) = (token, bytes);
+            (entry.what, entry.bytes) = (what, bytes);
         } else {
             if !self.has_room(bytes) && !self.seen_before(&digest) {
                 return;
             }
             while !self.has_room(bytes) && self.drop_one() {}
             self.by_digest.insert(digest, self.entries.len());
-            self.entries.push(Entry { digest, token, bytes, used: Cell::new(false) });
+            self.entries.push(Entry { digest, what, bytes, used: Cell::new(false) });
             self.bytes = self.bytes.saturating_add(bytes);
         }
         while self.bytes > self.bounds.bytes && self.drop_one() {}
     }
 
     fn has_room(&self, bytes: usize) -> bool {
-        self.entries.len() < self.bounds.tokens && self.bytes.saturating_add(bytes) <= self.bounds.bytes
+        self.entries.len() < self.bounds.entries && self.bytes.saturating_add(bytes) <= self.bounds.bytes
     }
 
-    /// Whether this token was seen before; marks it if not.
+    /// Whether it was seen before; marks it if not.
     fn seen_before(&mut self, digest: &Digest) -> bool {
         if self.seen.is_empty() {
             self.seen = vec![0; SEEN];
@@ -159,7 +185,7 @@ impl KnownTokens {
         self.seen.get_mut(slot).is_some_and(|place| std::mem::replace(place, mark) == mark)
     }
 
-    /// Drops the next token that was not used since the last round. `false` when there is none to drop.
+    /// Drops the next one that was not used since the last round. `false` when there is none to drop.
     fn drop_one(&mut self) -> bool {
         // The second round finds nothing used any more.
         for _ in 0..self.entries.len().saturating_mul(2) {
@@ -192,8 +218,9 @@ impl KnownTokens {
     }
 }
 
-impl KnownToken {
-    /// About how much memory it takes.
+impl Memorable for KnownToken {
+    const BOUNDS: Bounds = Bounds { entries: limits::KNOWN_TOKENS, bytes: limits::KNOWN_TOKEN_BYTES };
+
     fn bytes(&self) -> usize {
         let TokenIdentity {
             issuer_name,
@@ -225,7 +252,7 @@ impl KnownToken {
         let some = [token_id, key_id, acr, client_id, email, session_id].into_iter().flatten().map(one);
         let rest = [status.as_ref().map(|status| status.uri.len()), self.need.as_ref().map(|need| need.issuer.len())];
         let texts: usize = all.chain(lists).chain(some).chain(rest.into_iter().flatten()).sum();
-        // The entry itself, its place in the map, and what allocators add.
-        texts.saturating_add(size_of::<TokenIdentity>()).saturating_add(size_of::<Entry>()).saturating_add(128)
+        // Its place in the map too, and what allocators add.
+        texts.saturating_add(size_of::<TokenIdentity>()).saturating_add(128)
     }
 }

@@ -44,8 +44,8 @@ pub use credentials::{Answers, Credential, CredentialKind, Fate, KeyNeed, Presen
 pub use deployment::{Deployment, PublicUrl, Secret, SignatureBackend};
 pub use dpop::{DpopConfig, ProofUse, ShardError, UsedProofs, nonce as dpop_nonce};
 pub use issuers::Issuers;
-pub use known::{KnownTokens, Learned};
-pub use mtls::{Chain, Mtls};
+pub use known::{Known, KnownChains, KnownToken, KnownTokens, Learned, Lesson, Memorable};
+pub use mtls::{Chain, KnownChain, Mtls};
 pub use remote::{Attempt, Cache, FetchedKey, KeySet, Preparation, Preparing, Remote, Source, Step, StoredSet, Supply};
 pub use revocation::{Entry, Lookup, Order, Target, serial_text};
 pub use status::{PresentedList, StatusList, StatusReference};

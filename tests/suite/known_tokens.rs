@@ -1,14 +1,16 @@
-//! Tokens that an instance verified before: whatever changes since, it changes at once, and a gate that remembers answers as one that does not.
+//! Tokens and client certificates that an instance verified before: whatever changes since, it changes at once, and a gate that remembers answers as one that does not.
 
 use std::time::Duration;
 
 use cedargate::host::InstanceLimits;
 use serde_json::json;
 
+use super::mtls::{MACHINES, present, workloads};
 use super::support::client::Request;
 use super::support::gate::{Expect, Gate, NOW, Setup, bundle};
 use super::support::jwks_server::JwksServer;
 use super::support::origin::Origin;
+use super::support::pki::{Authority, Form, Subject};
 use super::support::token::{Key, Token};
 
 const PATH: &str = "/api/documents/1";
@@ -106,6 +108,38 @@ fn a_token_that_was_let_in_is_refused_when_its_key_is_replaced() {
         // Long enough that the set has to be fetched before it counts.
         gate.set_now(NOW + 100_000);
         gate.check(&format!("replaced, {token_cache}"), &get(&compact), &Expect::refused(401, "jwt.signature_invalid"));
+    }
+}
+
+#[test]
+fn a_client_certificate_that_was_let_in_is_refused_when_it_expires_and_not_a_second_later() {
+    for token_cache in ["on", "off"] {
+        let mut gate = gate(Setup::new(&workloads()), token_cache);
+        let root = Authority::suite();
+        let issued = |serial: u64| Subject::workload(NOW, "client").serial(serial).valid(NOW - 60, NOW + 600).issued_by(&root);
+        let (one, sibling) = (issued(0x0c0d), issued(0x0c0e));
+        let check = |gate: &Gate, name: &str, chain: &[&[u8]], expect: Expect| {
+            drop(gate.check(&format!("{name}, {token_cache}"), &present(chain), &expect))
+        };
+        check(&gate, "first", &[&one.der], Expect::allowed());
+        check(&gate, "again", &[&one.der], Expect::allowed());
+        check(&gate, "its sibling", &[&sibling.der], Expect::allowed());
+        let mut other = one.der.clone();
+        *other.last_mut().unwrap() ^= 1;
+        check(&gate, "a byte changed", &[&other], Expect::refused(401, "mtls.chain"));
+        // The terminator proves itself each time, whatever is known of the certificate.
+        let fields = Form::Rfc9440.fields(&[&one.der]).into_iter();
+        let forged = fields.fold(Request::get(MACHINES), |request, (name, value)| request.header(name, value));
+        gate.check("no terminator", &forged, &Expect::refused(401, "mtls.untrusted_terminator"));
+        check(&gate, "the control", &[&one.der], Expect::allowed());
+        for (time, expect) in [(NOW + 600, Expect::allowed()), (NOW + 601, Expect::refused(401, "mtls.expired"))] {
+            gate.set_now(time);
+            check(&gate, &format!("at {time}"), &[&one.der], expect);
+        }
+        gate.set_now(NOW - 61);
+        check(&gate, "not yet", &[&one.der], Expect::refused(401, "mtls.not_yet_valid"));
+        gate.set_now(NOW);
+        check(&gate, "now", &[&one.der], Expect::allowed());
     }
 }
 

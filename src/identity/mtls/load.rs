@@ -6,10 +6,11 @@ use std::ops::Range;
 use pki_types::{CertificateDer, TrustAnchor};
 use webpki::{CertRevocationList, Error, OwnedCertRevocationList, anchor_from_trusted_cert};
 use x509_parser::pem::Pem;
-use x509_parser::prelude::X509Certificate;
+use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::revocation_list::CertificateRevocationList;
 
 use super::config::{self, Config, FILE, Named, STARTS};
-use super::{Anchor, Mtls, Root, facts};
+use super::{Anchor, Mtls, Root, facts, known};
 use crate::bundle::{Bundle, Problem, Report};
 use crate::identity::table::Found;
 use crate::identity::{Issuers, jwk, pem, text};
@@ -89,7 +90,7 @@ fn read_files(bundle: &Bundle, config: Config, report: &mut Report) -> Mtls {
         let problem = Problem::new(FILE, "mtls.value", "`require_crl` without any CRL would refuse every certificate").at(Some(span));
         files.report.add(problem.help("name the files in keys/crl/ in `crls` of the anchors"));
     }
-    let Files { trust, roots, crls, .. } = files;
+    let Files { trust, roots, crls, turns, .. } = files;
     let Config { form, terminator, by_certificate, names, require_crl, insecure_accept_expired_crl, anchors } = config;
     let anchors = anchors.into_iter().map(|anchor| Anchor {
         name: anchor.name.value,
@@ -105,6 +106,7 @@ fn read_files(bundle: &Bundle, config: Config, report: &mut Report) -> Mtls {
         trust,
         roots,
         crls,
+        turns,
         require_crl: require_crl.is_some(),
         insecure_accept_expired_crl,
     }
@@ -116,12 +118,13 @@ struct Files<'a> {
     trust: Vec<TrustAnchor<'static>>,
     roots: Vec<Root>,
     crls: Vec<CertRevocationList<'static>>,
+    turns: Option<Vec<i64>>,
     crls_read: BTreeMap<String, Range<usize>>,
 }
 
 impl<'a> Files<'a> {
     fn new(bundle: &'a Bundle, report: &'a mut Report) -> Self {
-        Self { bundle, report, trust: Vec::new(), roots: Vec::new(), crls: Vec::new(), crls_read: BTreeMap::new() }
+        Self { bundle, report, trust: Vec::new(), roots: Vec::new(), crls: Vec::new(), turns: Some(Vec::new()), crls_read: BTreeMap::new() }
     }
 
     fn get(&mut self, folder: &str, file: &Found<String>) -> Option<&'a [u8]> {
@@ -157,6 +160,7 @@ impl<'a> Files<'a> {
                     self.report.add(problem.help("a path that ends there would belong to both"));
                 }
                 Ok((trust, root)) => {
+                    self.turn(facts::parse(der).and_then(|certificate| known::turns(&certificate)));
                     self.trust.push(trust);
                     self.roots.push(root);
                 }
@@ -195,9 +199,25 @@ impl<'a> Files<'a> {
                 let problem = Problem::new(&path, "mtls.duplicate", "another CRL is from the same issuer and for the same certificates");
                 self.report.add(problem.help("keep the newest one"));
             }
+            self.turn(next_update(&der));
             self.crls.push(crl);
         }
     }
+
+    /// Notes moments at which something of it begins or ends to count; without one of them none is known.
+    fn turn(&mut self, moments: Option<[i64; 2]>) {
+        match (&mut self.turns, moments) {
+            (Some(turns), Some(moments)) => turns.extend(moments),
+            (turns, _) => *turns = None,
+        }
+    }
+}
+
+/// The moment a CRL ends, and the one after: whichever of the two is the first in which it no longer counts.
+fn next_update(der: &[u8]) -> Option<[i64; 2]> {
+    let (_, crl) = CertificateRevocationList::from_der(der).ok()?;
+    let next = crl.next_update()?.timestamp();
+    Some([next, next.checked_add(1)?])
 }
 
 fn same(a: &TrustAnchor<'_>, b: &TrustAnchor<'_>) -> bool {

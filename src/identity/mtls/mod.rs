@@ -7,6 +7,7 @@ mod arrival;
 mod config;
 mod facts;
 mod forms;
+mod known;
 mod load;
 mod name;
 mod path;
@@ -26,6 +27,7 @@ use crate::bundle::{Bundle, Report};
 use crate::decision::{Denial, Reason, UnixTime};
 
 pub(super) use arrival::{Arrival, arrival};
+pub use known::KnownChain;
 
 /// `keys/mtls.toml` with everything it names.
 #[derive(Debug)]
@@ -41,6 +43,8 @@ pub struct Mtls {
     /// What else their certificates say, in the same order.
     roots: Vec<Root>,
     crls: Vec<CertRevocationList<'static>>,
+    /// The seconds from which on certificates of anchors and CRLs count, or no longer do; `None` when not all of them are known.
+    turns: Option<Vec<i64>>,
     require_crl: bool,
     insecure_accept_expired_crl: bool,
 }

@@ -7,7 +7,7 @@ use super::support::{TestKey, claims, ed, good, jwks, with};
 use crate::bundle::Digest;
 use crate::decision::{Reason, UnixTime};
 use crate::identity::jwt::Token;
-use crate::identity::known::{Bounds, KnownToken, KnownTokens, Learned};
+use crate::identity::known::{Bounds, KnownToken, KnownTokens, Lesson};
 use crate::identity::{Issuers, Presented, SignatureBackend, Supply};
 use crate::request::Evidence;
 
@@ -93,8 +93,7 @@ fn knowing_one() -> (TestKey, String, KnownTokens) {
     let issuers = with("", &[key.jwk()]);
     let compact = key.token(&good());
     let mut tokens = KnownTokens::new();
-    tokens
-        .learn(Learned { digest: Digest::of(compact.as_bytes()), token: anew(&issuers, &compact, Supply::NotNeeded, NOW).unwrap().into() });
+    tokens.learn(Lesson { digest: Digest::of(compact.as_bytes()), what: anew(&issuers, &compact, Supply::NotNeeded, NOW).unwrap().into() });
     (key, compact, tokens)
 }
 
@@ -134,21 +133,21 @@ fn only_a_request_whose_token_is_known_is_no_new_one() {
 }
 
 /// A token that nobody signed, of about this size.
-fn made(number: u64, size: usize) -> Learned {
+fn made(number: u64, size: usize) -> Lesson<KnownToken> {
     let key = ed();
     let issuers = with("", &[key.jwk()]);
     static ONE: std::sync::OnceLock<KnownToken> = std::sync::OnceLock::new();
     let one = ONE.get_or_init(|| anew(&issuers, &key.token(&good()), Supply::NotNeeded, NOW).unwrap());
     let mut identity = (*one.identity).clone();
     identity.subject = "x".repeat(size);
-    Learned { digest: Digest::of(&number.to_le_bytes()), token: KnownToken { identity: identity.into(), ..one.clone() }.into() }
+    Lesson { digest: Digest::of(&number.to_le_bytes()), what: KnownToken { identity: identity.into(), ..one.clone() }.into() }
 }
 
 #[test]
 fn a_flood_of_tokens_that_come_once_does_not_drive_out_those_that_come_again() {
-    let mut tokens = KnownTokens::within(Bounds { tokens: 64, bytes: 1 << 20 });
+    let mut tokens = KnownTokens::within(Bounds { entries: 64, bytes: 1 << 20 });
     let template = made(0, 10);
-    let one = |number: u64| Learned { digest: Digest::of(&number.to_le_bytes()), token: template.token.clone() };
+    let one = |number: u64| Lesson { digest: Digest::of(&number.to_le_bytes()), what: template.what.clone() };
     let (hot, mut refused) = (0..32_u64, 0);
     hot.clone().for_each(|number| tokens.learn(one(number)));
     for number in 1_000..11_000 {
@@ -170,9 +169,9 @@ fn a_flood_of_tokens_that_come_once_does_not_drive_out_those_that_come_again() {
 
 #[test]
 fn what_is_remembered_is_bounded_in_bytes() {
-    let mut tokens = KnownTokens::within(Bounds { tokens: 1_000, bytes: 64 * 1024 });
+    let mut tokens = KnownTokens::within(Bounds { entries: 1_000, bytes: 64 * 1024 });
     let (small, large, huge) = (made(0, 10), made(0, 4_000), made(0, 60_000));
-    let with = |number: u64, of: &Learned| Learned { digest: Digest::of(&number.to_le_bytes()), token: of.token.clone() };
+    let with = |number: u64, of: &Lesson<KnownToken>| Lesson { digest: Digest::of(&number.to_le_bytes()), what: of.what.clone() };
     // Each twice: the second time there is a reason to make room.
     for number in (0..500).chain(0..500) {
         tokens.learn(with(number, &large));

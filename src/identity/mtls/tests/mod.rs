@@ -3,6 +3,7 @@
 mod arriving;
 mod configuration;
 mod forms;
+mod known;
 mod naming;
 mod random;
 mod revocation;

@@ -161,6 +161,8 @@ fn warnings_are_told_denied_and_allowed() {
 #[test]
 fn policies_are_formatted_without_changing_what_they_say() {
     let project = Project::new();
+    assert_eq!(project.run(&["fmt", "--check"]).ok(), "", "the samples are as they are meant to look");
+    project.edit("policies/guardrails.cedar", "when\n{", "when {");
     let before = project.run(&["check"]).ok();
     let shown = project.run(&["fmt", "--check"]);
     assert_eq!(shown.code, Some(3), "{shown:?}");

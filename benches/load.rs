@@ -46,10 +46,13 @@ use std::time::Duration;
 use cedargate::host::Sealer;
 use drive::{Driver, Requests, Window};
 use report::Report;
+use server::{Host, Server};
 use support::gate::{base, root};
 
 /// The core of load and origin.
 const CORE: &str = "1";
+/// What everything is compared with.
+const NOOP: &str = "no-op component";
 /// Set in the process that is on that core.
 const PINNED: &str = "CEDARGATE_BENCH_PINNED";
 
@@ -61,13 +64,19 @@ struct Effort {
 
 impl Case {
     /// With as many connections as nearly all have.
-    fn new(name: impl Into<String>, addr: SocketAddr, requests: &Rc<Requests>) -> Self {
-        Self { name: name.into(), addr, requests: Rc::clone(requests), connections: scenarios::CONNECTIONS }
+    fn new(name: impl Into<String>, server: &Server, requests: &Rc<Requests>) -> Self {
+        let name = called(&name.into(), server.host);
+        Self { name, addr: server.addr, host: server.host, requests: Rc::clone(requests), connections: scenarios::CONNECTIONS }
     }
 
-    /// What the others are compared with.
-    fn base(noop: &server::Server) -> Self {
-        Self::new("no-op component", noop.addr, &scenarios::idle())
+    /// The same in each host.
+    fn each(name: &str, servers: &[Server], requests: &Rc<Requests>) -> Vec<Self> {
+        servers.iter().map(|server| Self::new(name, server, requests)).collect()
+    }
+
+    /// What the others are compared with, each with the one of its host.
+    fn base(noop: &[Server]) -> Vec<Self> {
+        Self::each(NOOP, noop, &scenarios::idle())
     }
 }
 
@@ -80,6 +89,8 @@ struct Bench {
     sealer: Sealer,
     /// The same for the build that needs wide arithmetic.
     wide: Option<Sealer>,
+    /// Whether there is a Spin to measure under, too.
+    spin: bool,
     work: PathBuf,
 }
 
@@ -87,6 +98,7 @@ struct Bench {
 struct Case {
     name: String,
     addr: SocketAddr,
+    host: Host,
     requests: Rc<Requests>,
     connections: usize,
 }
@@ -112,17 +124,19 @@ fn main() {
     let folder = work.path().join("noop");
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::copy(&noop, folder.join("noop.wasm")).unwrap_or_else(|e| panic!("{}: {e}: `make bench` builds it", noop.display()));
+    let spin = server::spin_version();
     let bench = Bench {
         driver: Driver::new(),
         effort,
         origin: server::origin(),
         noop: folder.join("noop.wasm"),
         sealer: Sealer::new(base().to_owned()),
+        spin: spin.is_some(),
         wide: wide("base").map(|path| Sealer::new(std::fs::read(path).unwrap())),
         work: work.path().to_owned(),
     };
     let effort = format!("{} rounds of {} ms", bench.effort.rounds, bench.effort.window.as_millis());
-    let mut report = Report { effort, ..Report::default() };
+    let mut report = Report { effort, spin, ..Report::default() };
     if wanted("signatures") {
         report.signatures = signatures::rows(&common::component("signatures"));
         report.wide_signatures = wide("signatures").and_then(|path| signatures::rows(&path));
@@ -139,6 +153,9 @@ fn main() {
     if wanted("first") {
         scenarios::first(&bench, &mut report);
     }
+    if wanted("start") {
+        scenarios::start(&bench, &mut report);
+    }
     if wanted("flood") {
         scenarios::flood(&bench, &mut report);
     }
@@ -153,14 +170,21 @@ fn main() {
 }
 
 impl Bench {
-    fn noop(&self, reuse: server::Reuse) -> server::Server {
-        server::component(&self.noop, self.origin, reuse, &[])
+    /// The component that does nothing, in each host that is there.
+    fn noop(&self, reuse: server::Reuse) -> Vec<Server> {
+        let own = server::component(&self.noop, self.origin, reuse, &[]);
+        let spin = self.spin.then(|| server::spin(&self.noop, None, reuse, &[]));
+        [own].into_iter().chain(spin).collect()
     }
 
-    fn gate(&self, file: &Path, reuse: server::Reuse, variables: &[(&str, &str)]) -> server::Server {
-        // Without a store: what peers do not do either is measured by itself.
-        let store = [("key_value_store", "")];
-        server::component(file, self.origin, reuse, &[&store, variables].concat())
+    /// A gate in each host that is there.
+    fn gate(&self, file: &Path, reuse: server::Reuse, variables: &[(&str, &str)]) -> Vec<Server> {
+        let spin = self.spin.then(|| server::spin(file, Some(self.origin), reuse, &with_store(variables)));
+        [self.own_gate(file, reuse, variables)].into_iter().chain(spin).collect()
+    }
+
+    fn own_gate(&self, file: &Path, reuse: server::Reuse, variables: &[(&str, &str)]) -> Server {
+        server::component(file, self.origin, reuse, &with_store(variables))
     }
 
     /// Each case in turn, round by round: the windows of each.
@@ -184,19 +208,33 @@ impl Bench {
         report.sections.push(report::Section { title: title.to_owned(), rows: self.rows(cases) });
     }
 
-    /// The cases as rows, each beside the first, which is the component that does nothing.
+    /// The cases as rows, each beside the first of its host, which is the component that does nothing.
     fn rows(&self, cases: &[Case]) -> Vec<report::Row> {
         let windows = self.turns(cases);
-        let base: Vec<f64> = windows[0].iter().map(|window| window.per_second).collect();
-        let row = |(case, windows): (&Case, &Vec<Window>)| {
-            let rates: Vec<f64> = windows.iter().map(|window| window.per_second).collect();
+        let rates = |windows: &[Window]| -> Vec<f64> { windows.iter().map(|window| window.per_second).collect() };
+        let row = |(case, own): (&Case, &Vec<Window>)| {
+            let first = cases.iter().position(|other| other.host == case.host).unwrap();
+            let (base, rates) = (rates(&windows[first]), rates(own));
             let shares = rates.iter().zip(&base).map(|(rate, base)| rate / base).collect();
             let added = rates.iter().zip(&base).map(|(rate, base)| 1e6 / rate - 1e6 / base).collect();
-            let p99 = windows.iter().map(|window| window.percentile(0.99)).collect();
+            let p99 = own.iter().map(|window| window.percentile(0.99)).collect();
             println!("{:46} {:8.0}/s", case.name, common::median(rates.clone()));
             report::Row { name: case.name.clone(), rates, shares, added, p99 }
         };
         cases.iter().zip(&windows).map(row).collect()
+    }
+}
+
+/// Without a store, unless it is measured by itself: peers have none either.
+fn with_store<'a>(variables: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    [&[("key_value_store", "")], variables].concat()
+}
+
+/// What a thing is called in a host.
+fn called(name: &str, host: Host) -> String {
+    match host {
+        Host::Own => name.to_owned(),
+        Host::Spin => format!("{name}, Spin"),
     }
 }
 

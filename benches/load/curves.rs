@@ -54,27 +54,27 @@ pub fn measure(bench: &Bench, report: &mut Report) {
     let plain = files[0].1.clone();
     {
         let servers: Vec<_> = files.iter().map(|(name, file)| (name, bench.gate(file, SPIN, &[]))).collect();
-        let without = bench.gate(&files[3].1, SPIN, &[("policy_index", "off")]);
-        let mut cases = vec![base()];
-        cases.extend(servers.iter().map(|(name, server)| Case::new(*name, server.addr, &hot)));
-        cases.push(Case::new("10000 policies, without the index", without.addr, &hot));
+        let without = bench.own_gate(&files[3].1, SPIN, &[("policy_index", "off")]);
+        let mut cases = base();
+        cases.extend(servers.iter().flat_map(|(name, servers)| Case::each(name, servers, &hot)));
+        cases.push(Case::new("10000 policies, without the index", &without, &hot));
         add("policies", &cases);
     }
     let gate = bench.gate(&plain, SPIN, &[]);
-    let on = |name: String, requests: &Rc<Requests>| Case::new(name, gate.addr, requests);
+    let on = |name: String, requests: &Rc<Requests>| Case::each(&name, &gate, requests);
 
-    let mut cases = vec![base()];
+    let mut cases = base();
     for count in [1_usize, 10, 50] {
         let groups: Vec<String> = (0..count).map(|number| if number == 0 { "readers".into() } else { format!("other-{number}") }).collect();
-        cases.push(on(format!("{count} groups in the token"), &asked(&reader("alice").claim("groups", json!(groups)))));
+        cases.extend(on(format!("{count} groups in the token"), &asked(&reader("alice").claim("groups", json!(groups)))));
     }
     add("groups, hot token", &cases);
 
-    let mut cases = vec![base()];
+    let mut cases = base();
     for more in [0_usize, 512, 1_536, 3_072] {
         let claim = "x".repeat(more);
         let requests = fresh(|token| token.claim("more", json!(claim)));
-        cases.push(on(format!("{} bytes", reader("alice").claim("more", json!(claim)).make().len()), &requests));
+        cases.extend(on(format!("{} bytes", reader("alice").claim("more", json!(claim)).make().len()), &requests));
     }
     add("bytes of a token, never-repeated, EdDSA", &cases);
 
@@ -95,15 +95,15 @@ pub fn measure(bench: &Bench, report: &mut Report) {
                     (count, bench.gate(&file, SPIN, &[]))
                 })
                 .collect();
-        let mut cases = vec![base()];
-        for (count, server) in &sets {
-            cases.push(Case::new(format!("{count} keys"), server.addr, &fresh(|token| token)));
+        let mut cases = base();
+        for (count, servers) in &sets {
+            cases.extend(Case::each(&format!("{count} keys"), servers, &fresh(|token| token)));
         }
         add("keys in an issuer's set, never-repeated, EdDSA", &cases);
     }
 
     for connections in [1, 4, 16, 64, 256] {
-        let cases = [base(), on("gate".into(), &hot)].map(|case| Case { connections, ..case });
+        let cases: Vec<_> = base().into_iter().chain(on("gate".into(), &hot)).map(|case| Case { connections, ..case }).collect();
         add(&format!("{connections} connections"), &cases);
     }
 
@@ -111,26 +111,21 @@ pub fn measure(bench: &Bench, report: &mut Report) {
         for at_once in if requests == 128 { vec![1, 16] } else { vec![16.min(requests)] } {
             let reuse = Reuse { requests, at_once };
             let (noop, gate) = (bench.noop(reuse), bench.gate(&plain, reuse, &[]));
-            let cases = [Case::base(&noop), Case::new("gate", gate.addr, &hot)];
+            let cases: Vec<_> = Case::base(&noop).into_iter().chain(Case::each("gate", &gate, &hot)).collect();
             add(&format!("instances serve {requests} requests, {at_once} at once"), &cases);
         }
     }
 
-    let (off, store) = (bench.gate(&plain, SPIN, &[("token_cache", "off")]), bench.gate(&plain, SPIN, &[("key_value_store", "default")]));
-    let ring = bench.gate(&plain, SPIN, &[("signature_backend", "ring"), ("token_cache", "off")]);
     let audit = keyring(&[hmac("a1", "active", 1)]);
-    let chained = bench.gate(&plain, SPIN, &[("audit_keys", &audit)]);
-    let case = |name: &str, addr| Case::new(name, addr, &hot);
-    add(
-        "switches",
-        &[
-            base(),
-            case("as it comes", gate.addr),
-            case("records chained with HMAC-SHA-256", chained.addr),
-            case("revocations asked of a store", store.addr),
-            case("token_cache = off", off.addr),
-            case("token_cache = off, signature_backend = ring", ring.addr),
-        ],
-    );
+    let switches: [(&str, &[(&str, &str)]); 5] = [
+        ("as it comes", &[]),
+        ("records chained with HMAC-SHA-256", &[("audit_keys", &audit)]),
+        ("revocations asked of a store", &[("key_value_store", "default")]),
+        ("token_cache = off", &[("token_cache", "off")]),
+        ("token_cache = off, signature_backend = ring", &[("signature_backend", "ring"), ("token_cache", "off")]),
+    ];
+    let servers = switches.map(|(name, variables)| (name, bench.gate(&plain, SPIN, variables)));
+    let cases: Vec<_> = base().into_iter().chain(servers.iter().flat_map(|(name, servers)| Case::each(name, servers, &hot))).collect();
+    add("switches", &cases);
     report.sealing = Some(sealing);
 }

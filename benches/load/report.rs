@@ -1,12 +1,14 @@
 //! The report: `docs/performance.md`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::process::Command;
 
 use super::common::{median, range};
 use super::material;
-use super::scenarios::WIDE;
-use super::signatures;
+use super::scenarios::{FIRST, FIRST_DENIED, LINKS, REFUSED, WIDE};
+use super::server::Host;
+use super::{NOOP, called, signatures};
 
 /// One thing that was measured, beside the component that does nothing.
 pub struct Row {
@@ -46,6 +48,10 @@ pub struct Report {
     pub sealing: Option<f64>,
     /// Bytes of a sealed component.
     pub component: Option<usize>,
+    /// Seconds from the start of a server until it listens, by what it serves.
+    pub starts: BTreeMap<String, Vec<f64>>,
+    /// The version of the Spin that was measured, too.
+    pub spin: Option<String>,
     /// Bytes of one instance, by the number of policies.
     pub memory: Vec<(usize, u64)>,
 }
@@ -77,25 +83,29 @@ impl Report {
                 aims.push(Aim { what, measured, aim, at_most, unit });
             }
         };
-        let added = |title: &str| self.row(title, "gate").map(|row| median(row.added.clone()));
+        // What is compared within a host, for each host, with what is added to the name of what is measured.
+        let hosts = [("", Host::Own), (" (Spin)", Host::Spin)];
         let hot = "hot token, denied by policy";
         let over = |cost: Option<f64>, base: Option<f64>| Some(cost? / base?);
-        add(
-            "hot token: added, as a share of one bare EdDSA verification".into(),
-            over(added(hot), self.signature("EdDSA").map(|row| row.ring)),
-            0.35,
-            true,
-            "×",
-        );
-        for alg in ["EdDSA", "RS256", "ES256"] {
-            let title = format!("never-repeated tokens, {alg}, denied by policy");
+        for (note, host) in hosts {
+            let added = |title: &str| self.row(title, &called("gate", host)).map(|row| median(row.added.clone()));
             add(
-                format!("never-repeated {alg}: added, as a share of one bare verification"),
-                over(added(&title), self.signature(alg).map(|row| row.ring)),
-                1.3,
+                format!("hot token: added, as a share of one bare EdDSA verification{note}"),
+                over(added(hot), self.signature("EdDSA").map(|row| row.ring)),
+                0.35,
                 true,
                 "×",
             );
+            for alg in ["EdDSA", "RS256", "ES256"] {
+                let title = format!("never-repeated tokens, {alg}, denied by policy");
+                add(
+                    format!("never-repeated {alg}: added, as a share of one bare verification{note}"),
+                    over(added(&title), self.signature(alg).map(|row| row.ring)),
+                    1.3,
+                    true,
+                    "×",
+                );
+            }
         }
         for row in self.signatures.iter().flatten() {
             if let Some(aim) = row.aim() {
@@ -106,42 +116,52 @@ impl Report {
             let (gate, peer) = (self.row(title, gate)?, self.row(title, peer)?);
             Some(median(gate.rates.iter().zip(&peer.rates).map(|(gate, peer)| gate / peer).collect()))
         };
-        let against = |title: &str, peer: &str| beside(title, "gate", peer);
-        add("hot token, denied: requests per second beside workerd with its cache".into(), against(hot, "workerd-cached"), 2.0, false, "×");
         let proxied = "hot token, allowed and proxied";
-        add("hot token, proxied: the same".into(), against(proxied, "workerd-cached"), 2.0, false, "×");
-        for (alg, aim) in [("EdDSA", 1.4), ("ES256", 1.2), ("RS256", 1.0)] {
-            let title = format!("never-repeated tokens, {alg}, denied by policy");
+        for (note, gate) in [("", "gate".to_owned()), (", wide arithmetic", WIDE.to_owned()), (" (Spin)", called("gate", Host::Spin))] {
+            for (what, title) in [("denied", hot), ("proxied", proxied)] {
+                let what = format!("hot token, {what}{note}: requests per second beside workerd with its cache");
+                add(what, beside(title, &gate, "workerd-cached"), 2.0, false, "×");
+            }
+            for (alg, aim) in [("EdDSA", 1.4), ("ES256", 1.2), ("RS256", 1.0)] {
+                let title = format!("never-repeated tokens, {alg}, denied by policy");
+                let what = format!("never-repeated {alg}{note}: requests per second beside workerd without a cache");
+                add(what, beside(&title, &gate, "workerd"), aim, false, "×");
+            }
+        }
+        for (note, host) in hosts {
+            let rate = |name: &str| Some(median(self.row("policies", &called(name, host))?.rates.clone()));
             add(
-                format!("never-repeated {alg}: requests per second beside workerd without a cache"),
-                against(&title, "workerd"),
-                aim,
-                false,
+                format!("10,000 policies: time per request beside 20{note}"),
+                over(rate("20 policies"), rate("10000 policies")),
+                1.25,
+                true,
                 "×",
             );
-            add(format!("never-repeated {alg}, wide arithmetic: the same"), beside(&title, WIDE, "workerd"), aim, false, "×");
         }
-        let policies = |many: &str| {
-            Some(median(self.row("policies", "20 policies")?.rates.clone()) / median(self.row("policies", many)?.rates.clone()))
-        };
-        add("10,000 policies: time per request beside 20".into(), policies("10000 policies"), 1.25, true, "×");
         add("sealing 10,000 policies".into(), self.sealing, 30.0, true, " s");
         for Flood { name, alone, flooded } in &self.floods {
             let worse = alone.iter().zip(flooded).map(|(alone, flooded)| flooded / alone).collect();
             add(format!("flood of forged {name} tokens: p99 of good requests beside alone"), Some(median(worse)), 3.0, true, "×");
         }
-        let first = "the first request of an instance, one connection";
-        let time = |name: &str| self.row(first, name).map(|row| 1e6 / median(row.rates.clone()));
-        let base = time("no-op component").zip(self.signature("EdDSA")).map(|(noop, row)| noop + row.ring);
-        add(
-            "first request of an instance: beside the no-op component's and one signature".into(),
-            over(time("gate, EdDSA token, denied by policy"), base),
-            1.5,
-            true,
-            "×",
-        );
-        let link = self.row("signed URL, HMAC-SHA-256", "verified, refused for its method").map(|row| 1.0 / median(row.shares.clone()));
-        add("signed URL, HMAC-SHA-256: time to verify one, beside a no-op request".into(), link, 1.3, true, "×");
+        for (note, host) in hosts {
+            let time = |name: &str| self.row(FIRST, &called(name, host)).map(|row| 1e6 / median(row.rates.clone()));
+            let base = time(NOOP).zip(self.signature("EdDSA")).map(|(noop, row)| noop + row.ring);
+            add(
+                format!("first request of an instance: beside the no-op component's and one signature{note}"),
+                over(time(FIRST_DENIED), base),
+                1.5,
+                true,
+                "×",
+            );
+            let beside_noop = |name: &str| self.row(LINKS, &called(name, host)).map(|row| 1.0 / median(row.shares.clone()));
+            add(
+                format!("signed URL, HMAC-SHA-256: time to verify one, beside a no-op request{note}"),
+                beside_noop(REFUSED),
+                1.3,
+                true,
+                "×",
+            );
+        }
         for (number, bytes) in &self.memory {
             add(format!("memory of an instance, {number} policies, full cache"), Some(*bytes as f64 / 1e6), 16.0, true, " MB");
         }
@@ -152,7 +172,8 @@ impl Report {
     pub fn markdown(&self) -> String {
         let mut text = METHOD.to_owned();
         let _ = writeln!(text, "\nThis run: {} for each line, after one to warm up.", self.effort);
-        let _ = writeln!(text, "\nMachine: {}. {}.", material::machine(), versions());
+        let spin = self.spin.as_ref().map_or("No `spin` was on the PATH".to_owned(), |version| format!("Spin: `{version}`"));
+        let _ = writeln!(text, "\nMachine: {}. {}. {spin}.", material::machine(), versions());
         let _ = writeln!(text, "\n## What was aimed at\n\n| | measured | aim | |\n|---|---|---|---|");
         for Aim { what, measured, aim, at_most, unit } in self.aims() {
             let reached = if at_most { measured <= aim } else { measured >= aim };
@@ -188,6 +209,16 @@ impl Report {
                 let _ = writeln!(text, "| {name} | {rate:.0} | {share:.2} | {} | {added:.0} | {p99:.1} |", range(shares, 2));
             }
         }
+        if !self.starts.is_empty() {
+            let _ = writeln!(
+                text,
+                "\n### start\n\nSeconds from the start of a server until it listens, on one core; most of it is compiling the component.\n"
+            );
+            let _ = writeln!(text, "| | s | range |\n|---|---|---|");
+            for (name, seconds) in &self.starts {
+                let _ = writeln!(text, "| {name} | {:.2} | {} |", median(seconds.clone()), range(seconds, 2));
+            }
+        }
         if !self.floods.is_empty() {
             let _ = writeln!(
                 text,
@@ -216,7 +247,8 @@ const METHOD: &str = "# Performance
 This page is written by `make bench`. It is one run on one machine; what counts are the ratios, and they hold within this run only.
 
 Each server is a process on a core of its own: the gate and a component that does nothing, both in this project's host, and the peers of
-[`benches/peers`](../benches/peers/README.md), which enforce the same 20 policies. The load, 16 connections with one request at a time unless a title says
+[`benches/peers`](../benches/peers/README.md), which enforce the same 20 policies. Where a `spin` is on the PATH, component and gate are served by it as well, with
+the settings it comes with; rows that end with “Spin” are beside the no-op component there. The load, 16 connections with one request at a time unless a title says
 otherwise, and the API behind them have the other core. Before they are timed, the gate and its peers must answer eleven questions right, and while
 anything is timed every answer must have the right status. What one table compares was measured in turns, window by window; medians are compared. The gate writes a record of
 every decision to a file; its peers write nothing.

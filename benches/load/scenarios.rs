@@ -8,12 +8,12 @@ use serde_json::json;
 use super::drive::Requests;
 use super::material::{self, ALGORITHMS, AUDIENCE, For, ISSUER, PATH, POLICIES, distinct, now, reader};
 use super::report::{Flood, Report};
-use super::server::{self, Reuse, SPIN};
+use super::server::{self, Reuse, SPIN, Server};
 use super::support::client::Request;
 use super::support::links::{ask, hmac, keyring, target, with_links};
 use super::support::pki::{Authority, Form, SECRET, Subject};
 use super::support::token::{Key, Token};
-use super::{Bench, Case};
+use super::{Bench, Case, NOOP, called};
 
 /// As many as the load bench of every scenario has.
 pub const CONNECTIONS: usize = 16;
@@ -21,6 +21,12 @@ pub const CONNECTIONS: usize = 16;
 const NEVER_REPEATED: usize = 12_000;
 /// The gate as it is built for hosts with wide arithmetic.
 pub const WIDE: &str = "gate, wide arithmetic";
+/// What every gate has to do, and nothing else: read the head, write a line as long as a record, answer as a denial does.
+pub const LEAST: &str = "reads, writes a line, refuses";
+pub const LINKS: &str = "signed URL, HMAC-SHA-256";
+pub const REFUSED: &str = "verified, refused for its method";
+pub const FIRST: &str = "the first request of an instance, one connection";
+pub const FIRST_DENIED: &str = "gate, EdDSA token, denied by policy";
 const PEERS: [&str; 4] = ["workerd", "workerd-cached", "envoy", "haproxy"];
 
 pub fn one(request: Request, status: u16) -> Rc<Requests> {
@@ -73,14 +79,14 @@ pub fn measure(bench: &Bench, report: &mut Report) {
     let file = material::sealed(&bench.sealer, &material::bundle(POLICIES, For::Teams), &bench.work, "gate");
     let noop = bench.noop(SPIN);
     let gate = bench.gate(&file, SPIN, &[("mtls_terminator_secret", SECRET)]);
-    let mut servers = vec![("gate".to_owned(), gate)];
+    let mut servers: Vec<_> = gate.into_iter().map(|server| ("gate", server)).collect();
     if let Some(sealer) = &bench.wide {
         let file = material::sealed(sealer, &material::bundle(POLICIES, For::Teams), &bench.work, "wide");
-        servers.push((WIDE.to_owned(), bench.gate(&file, SPIN, &[("mtls_terminator_secret", SECRET)])));
+        servers.push((WIDE, bench.own_gate(&file, SPIN, &[("mtls_terminator_secret", SECRET)])));
     }
     for name in PEERS {
         let peer = server::peer(name, bench.origin, &keys, &material::policies(), ISSUER, AUDIENCE, &bench.work);
-        servers.extend(peer.map(|server| (name.to_owned(), server)));
+        servers.extend(peer.map(|server| (name, server)));
     }
     for (name, server) in &servers {
         println!("asking {name} at {}", server.addr);
@@ -93,8 +99,8 @@ pub fn measure(bench: &Bench, report: &mut Report) {
     }
 
     let mut section = |title: &str, of: &mut dyn FnMut(&str) -> Option<Rc<Requests>>| {
-        let asked = servers.iter().filter_map(|(name, server)| Some(Case::new(name, server.addr, &of(name)?)));
-        let cases: Vec<Case> = [Case::base(&noop)].into_iter().chain(asked).collect();
+        let asked = servers.iter().filter_map(|(name, server)| Some(Case::new(*name, server, &of(name)?)));
+        let cases: Vec<Case> = Case::base(&noop).into_iter().chain(asked).collect();
         bench.section(report, title, &cases);
     };
     let [eddsa, _, es256] = ALGORITHMS;
@@ -139,15 +145,17 @@ pub fn links(bench: &Bench, report: &mut Report) {
     let noop = bench.noop(SPIN);
     let gate = bench.gate(&file, SPIN, &[("signed_url_keys", &keyring(&[hmac("k", "active", 1)]))]);
     let writer = Token::dev(now(), "alice").groups(&["writers"]).scope("documents.write");
-    let signed = ask(&writer, &json!({"method": "GET", "path": "/api/documents/1", "expires_in": 7_000})).send(gate.addr);
-    let url = target(&signed);
-    let cases = [
-        Case::base(&noop),
-        Case::new("verified, refused for its method", gate.addr, &one(Request::new("PUT", &url), 401)),
-        Case::new("verified, allowed and proxied", gate.addr, &one(Request::get(&url), 200)),
-        Case::new("public path, proxied", gate.addr, &one(Request::get("/health"), 200)),
-    ];
-    bench.section(report, "signed URL, HMAC-SHA-256", &cases);
+    let mut cases = Case::base(&noop);
+    cases.extend(Case::each(LEAST, &noop, &one(Request::get("/least"), 403)));
+    for server in &gate {
+        // A link is for the host that it is asked for at.
+        let signed = ask(&writer, &json!({"method": "GET", "path": "/api/documents/1", "expires_in": 7_000})).send(server.addr);
+        let url = target(&signed);
+        cases.push(Case::new(REFUSED, server, &one(Request::new("PUT", &url), 401)));
+        cases.push(Case::new("verified, allowed and proxied", server, &one(Request::get(&url), 200)));
+        cases.push(Case::new("public path, proxied", server, &one(Request::get("/health"), 200)));
+    }
+    bench.section(report, LINKS, &cases);
 }
 
 /// The first request of an instance: every request is one.
@@ -156,31 +164,53 @@ pub fn first(bench: &Bench, report: &mut Report) {
     let file = material::sealed(&bench.sealer, &material::bundle(POLICIES, For::Teams), &bench.work, "first");
     let (noop, gate) = (bench.noop(reuse), bench.gate(&file, reuse, &[]));
     let denied = one(bearer("DELETE", PATH, &reader("alice")), 403);
-    let cases = [Case::base(&noop), Case::new("gate, EdDSA token, denied by policy", gate.addr, &denied)];
-    bench.section(report, "the first request of an instance, one connection", &cases.map(|case| Case { connections: 1, ..case }));
+    let cases = Case::base(&noop).into_iter().chain(Case::each(FIRST_DENIED, &gate, &denied));
+    let cases: Vec<_> = cases.map(|case| Case { connections: 1, ..case }).collect();
+    bench.section(report, FIRST, &cases);
+}
+
+/// How long a server takes from its start until it listens: mostly compiling.
+pub fn start(bench: &Bench, report: &mut Report) {
+    let file =
+        |number: usize| material::sealed(&bench.sealer, &material::bundle(number, For::Teams), &bench.work, &format!("start-{number}"));
+    let files = [POLICIES, 1_000, 10_000].map(|number| (format!("gate, {number} policies"), file(number)));
+    println!("\nstart");
+    for _ in 0..bench.effort.rounds {
+        let mut add = |name: &str, servers: Vec<Server>| {
+            for server in servers {
+                report.starts.entry(called(name, server.host)).or_default().push(server.started.as_secs_f64());
+            }
+        };
+        add(NOOP, bench.noop(SPIN));
+        for (name, file) in &files {
+            add(name, bench.gate(file, SPIN, &[]));
+        }
+    }
+    println!("{:?}", report.starts);
 }
 
 /// Ten times as many forged tokens as good ones, and what those who are in the right notice of it.
 pub fn flood(bench: &Bench, report: &mut Report) {
     const GOOD: u32 = 100;
     let file = material::sealed(&bench.sealer, &material::bundle(POLICIES, For::Teams), &bench.work, "flood");
-    let gate = bench.gate(&file, SPIN, &[]);
+    let gates = bench.gate(&file, SPIN, &[]);
     let good = one(bearer("GET", PATH, &reader("alice")), 200);
     println!("\nflood");
-    for algorithm in ALGORITHMS {
+    for (server, algorithm) in gates.iter().flat_map(|server| ALGORITHMS.map(|algorithm| (server, algorithm))) {
+        let name = called(algorithm.0, server.host);
         let bad = all(&forged(algorithm, 2_000), 401);
         let window = bench.effort.window * 8;
         let (mut alone, mut flooded) = (vec![], vec![]);
         for round in 0..4 {
-            let one = bench.driver.paced(gate.addr, &[(&good, GOOD)], window).percentile(0.99);
-            let other = bench.driver.paced(gate.addr, &[(&good, GOOD), (&bad, GOOD * 10)], window).percentile(0.99);
+            let one = bench.driver.paced(server.addr, &[(&good, GOOD)], window).percentile(0.99);
+            let other = bench.driver.paced(server.addr, &[(&good, GOOD), (&bad, GOOD * 10)], window).percentile(0.99);
             if round > 0 {
                 alone.push(one);
                 flooded.push(other);
             }
         }
-        println!("{}: {alone:?} {flooded:?}", algorithm.0);
-        report.floods.push(Flood { name: algorithm.0.to_owned(), alone, flooded });
+        println!("{name}: {alone:?} {flooded:?}");
+        report.floods.push(Flood { name, alone, flooded });
     }
     // Long enough for whatever waits in the server.
     std::thread::sleep(Duration::from_millis(100));

@@ -2,27 +2,54 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+/// How `spin.toml` names the component.
+const SOURCE: &str = "\"target/sealed/cedargate.wasm\"";
 /// The core of whatever is measured; the load and the origin have the other.
 pub const CORE: &str = "0";
+
+/// What a component runs in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Host {
+    /// This project's.
+    Own,
+    /// The `spin` on the PATH.
+    Spin,
+}
 
 /// A server, until it is dropped.
 pub struct Server {
     pub addr: SocketAddr,
+    /// What it runs in; a peer is told of as what this project's host serves.
+    pub host: Host,
+    /// How long it took to listen.
+    pub started: Duration,
     child: Child,
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         // Its own process, by its id; gone already is as good.
-        let _ = self.child.kill();
+        if self.host == Host::Spin {
+            // Spin serves from a process that it started, in a group that is theirs alone.
+            let _ = Command::new("kill").args(["-TERM", "--", &format!("-{}", self.child.id())]).stderr(Stdio::null()).status();
+        } else {
+            let _ = self.child.kill();
+        }
         let _ = self.child.wait();
     }
+}
+
+/// The version of the `spin` that is on the PATH, if one is.
+pub fn spin_version() -> Option<String> {
+    let output = Command::new("spin").arg("--version").output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 fn pinned(program: &Path) -> Command {
@@ -54,6 +81,7 @@ pub fn component(file: &Path, origin: SocketAddr, reuse: Reuse, variables: &[(&s
     }
     // A store of its own, which is made beside the component.
     command.current_dir(file.parent().unwrap());
+    let began = Instant::now();
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let mut said = vec![];
@@ -66,31 +94,75 @@ pub fn component(file: &Path, origin: SocketAddr, reuse: Reuse, variables: &[(&s
     };
     // Whatever else it says is not waited for.
     std::thread::spawn(move || lines.for_each(drop));
-    Server { addr, child }
+    Server { addr, host: Host::Own, started: began.elapsed(), child }
+}
+
+/// The application of a component that needs nothing.
+const IDLE: &str = "spin_manifest_version = 2\n[application]\nname = \"noop\"\n[[trigger.http]]\nroute = \"/...\"\ncomponent = \"noop\"\n\
+                    [component.noop]\nsource = ";
+
+/// A component under Spin, as the application of its folder; its records are Spin's log. A gate is the one that has an origin.
+pub fn spin(file: &Path, origin: Option<SocketAddr>, reuse: Reuse, variables: &[(&str, &str)]) -> Server {
+    let folder = file.parent().unwrap();
+    let source = format!("{file:?}");
+    let manifest = if origin.is_some() {
+        let ours = std::fs::read_to_string(crate::support::gate::root().join("spin.toml")).unwrap();
+        assert!(ours.contains(SOURCE), "spin.toml names another component");
+        ours.replace(SOURCE, &source)
+    } else {
+        format!("{IDLE}{source}\n")
+    };
+    let name = folder.join(format!("spin-{}.toml", reuse.requests));
+    std::fs::write(&name, manifest).unwrap();
+    let port = free_port();
+    let mut command = pinned(Path::new("spin"));
+    command.arg("up").arg("--from").arg(&name).args(["--listen", &format!("127.0.0.1:{port}"), "--quiet", "--state-dir"]);
+    command.arg(folder.join(format!("state-{port}")));
+    command.args(["--max-instance-reuse-count", &reuse.requests.to_string()]);
+    command.args(["--max-instance-concurrent-reuse-count", &reuse.at_once.to_string()]);
+    for (name, value) in variables {
+        command.env(format!("SPIN_VARIABLE_{}", name.to_uppercase()), value);
+    }
+    if let Some(origin) = origin {
+        command.env("SPIN_VARIABLE_ORIGIN", format!("http://{origin}"));
+    }
+    let log = std::fs::File::create(folder.join("spin.log")).unwrap();
+    command.stdout(log.try_clone().unwrap()).stderr(log).process_group(0);
+    let said = || std::fs::read_to_string(folder.join("spin.log")).unwrap_or_default();
+    serving(command, port, Host::Spin).unwrap_or_else(|ended| panic!("spin does not serve, it ended with {ended}: {}", said()))
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Waits until something listens on its port; how it ended, if it did.
+fn serving(mut command: Command, port: u16, host: Host) -> Result<Server, ExitStatus> {
+    let (addr, began) = (SocketAddr::from(([127, 0, 0, 1], port)), Instant::now());
+    let mut child = command.spawn().unwrap();
+    // A port of this range may be given to the very connection that asks for it, which then is connected with itself.
+    let listens = || TcpStream::connect(addr).is_ok_and(|stream| stream.local_addr().is_ok_and(|own| own != addr));
+    while !listens() {
+        if let Some(ended) = child.try_wait().unwrap() {
+            return Err(ended);
+        }
+        assert!(began.elapsed() < Duration::from_secs(120), "nothing listens on {addr}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(Server { addr, host, started: began.elapsed(), child })
 }
 
 /// A peer of `benches/peers`; none when it is not installed.
 pub fn peer(name: &str, origin: SocketAddr, keys: &Path, policies: &Path, issuer: &str, audience: &str, work: &Path) -> Option<Server> {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let work = work.join(name);
     std::fs::create_dir_all(&work).unwrap();
     let log = std::fs::File::create(work.join("log")).unwrap();
     let mut command = pinned(&crate::support::gate::root().join("benches/peers/serve"));
     command.arg(name).env("PORT", port.to_string()).env("ORIGIN_PORT", origin.port().to_string()).env("KEYS", keys);
     command.env("ISSUER", issuer).env("AUDIENCE", audience).env("POLICIES", policies).env("WORK", &work);
-    let mut child = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
-    let (addr, began) = (SocketAddr::from(([127, 0, 0, 1], port)), Instant::now());
-    // A port of this range may be given to the very connection that asks for it, which then is connected with itself.
-    let listens = || TcpStream::connect(addr).is_ok_and(|stream| stream.local_addr().is_ok_and(|own| own != addr));
-    while !listens() {
-        if let Some(ended) = child.try_wait().unwrap() {
-            println!("{name}: not measured, it ended with {ended}");
-            return None;
-        }
-        assert!(began.elapsed() < Duration::from_secs(60), "{name} does not listen");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    Some(Server { addr, child })
+    command.stdout(log.try_clone().unwrap()).stderr(log);
+    serving(command, port, Host::Own).inspect_err(|ended| println!("{name}: not measured, it ended with {ended}")).ok()
 }
 
 /// An API that answers everything with 200 and two bytes.

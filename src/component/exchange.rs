@@ -81,11 +81,21 @@ pub(super) fn send_all(body: Vec<u8>) -> Option<StreamReader<u8>> {
         return None;
     }
     let (mut writer, reader) = wit_stream::new();
-    wit_bindgen::spawn(async move {
+    spawn(async move {
         // What is left over belongs to a peer that went away.
         drop(writer.write_all(body).await);
     });
     Some(reader)
+}
+
+/// Goes on with something after the response was handed over.
+///
+/// The executor asks the host to be called again at once when it has polled as many tasks as it has, in case they starve others; a task that
+/// is done when it is polled keeps it from that. The host would turn to its other tasks first: Spin then sent a response's head without the body that was
+/// waiting, and with Nagle's algorithm, which Spin leaves on, the body waited for the client to acknowledge the head. Clients put that off for 40 ms.
+pub(super) fn spawn(future: impl Future<Output = ()> + 'static) {
+    wit_bindgen::spawn(future);
+    wit_bindgen::spawn(async {});
 }
 
 /// The whole body of a request to one of the gate's own endpoints.
@@ -162,7 +172,7 @@ pub(super) fn without_trailers(
 ) -> (StreamReader<u8>, FutureReader<Result<Option<Trailers>, ErrorCode>>) {
     let (mut writer, reader) = wit_stream::new();
     let (fate, trailers) = wit_future::new(|| Err(ErrorCode::InternalError(None)));
-    wit_bindgen::spawn(async move {
+    spawn(async move {
         loop {
             let (result, piece) = body.read(Vec::with_capacity(limits::PIECE_BYTES)).await;
             if !piece.is_empty() && !writer.write_all(piece).await.is_empty() {

@@ -98,6 +98,7 @@ bench: bench-setup ## measure, as ratios to a no-op component; writes docs/perfo
 	@benches/peers/setup
 	@$(bench_env) cargo bench --locked --profile dev --bench load -- --write $(ARGS)
 	@$(bench_env) cargo bench --locked --profile dev --bench gate
+	@$(bench_env) cargo bench --locked --profile dev --bench pipeline
 
 bench-load: bench-setup ## measure one part of it: ARGS='--quick --only scenarios'
 	@$(bench_env) cargo bench --locked --profile dev --bench load -- $(ARGS)

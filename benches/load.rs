@@ -172,19 +172,29 @@ fn main() {
 impl Bench {
     /// The component that does nothing, in each host that is there.
     fn noop(&self, reuse: server::Reuse) -> Vec<Server> {
-        let own = server::component(&self.noop, self.origin, reuse, &[]);
-        let spin = self.spin.then(|| server::spin(&self.noop, None, reuse, &[]));
+        self.noop_with(reuse, None)
+    }
+
+    fn noop_with(&self, reuse: server::Reuse, cache: Option<&Path>) -> Vec<Server> {
+        let own = server::component(&self.noop, self.origin, reuse, &[], cache);
+        let spin = self.spin.then(|| server::spin(&self.noop, None, reuse, &[], cache));
         [own].into_iter().chain(spin).collect()
     }
 
     /// A gate in each host that is there.
     fn gate(&self, file: &Path, reuse: server::Reuse, variables: &[(&str, &str)]) -> Vec<Server> {
-        let spin = self.spin.then(|| server::spin(file, Some(self.origin), reuse, &with_store(variables)));
-        [self.own_gate(file, reuse, variables)].into_iter().chain(spin).collect()
+        self.gate_with(file, reuse, variables, None)
+    }
+
+    fn gate_with(&self, file: &Path, reuse: server::Reuse, variables: &[(&str, &str)], cache: Option<&Path>) -> Vec<Server> {
+        let variables = with_store(variables);
+        let own = server::component(file, self.origin, reuse, &variables, cache);
+        let spin = self.spin.then(|| server::spin(file, Some(self.origin), reuse, &variables, cache));
+        [own].into_iter().chain(spin).collect()
     }
 
     fn own_gate(&self, file: &Path, reuse: server::Reuse, variables: &[(&str, &str)]) -> Server {
-        server::component(file, self.origin, reuse, &with_store(variables))
+        server::component(file, self.origin, reuse, &with_store(variables), None)
     }
 
     /// Each case in turn, round by round: the windows of each.

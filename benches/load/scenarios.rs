@@ -169,21 +169,26 @@ pub fn first(bench: &Bench, report: &mut Report) {
     bench.section(report, FIRST, &cases);
 }
 
-/// How long a server takes from its start until it listens: mostly compiling.
+/// How long a server takes from its start until it listens, when nothing was compiled before and when all was.
 pub fn start(bench: &Bench, report: &mut Report) {
     let file =
         |number: usize| material::sealed(&bench.sealer, &material::bundle(number, For::Teams), &bench.work, &format!("start-{number}"));
     let files = [POLICIES, 1_000, 10_000].map(|number| (format!("gate, {number} policies"), file(number)));
     println!("\nstart");
-    for _ in 0..bench.effort.rounds {
-        let mut add = |name: &str, servers: Vec<Server>| {
-            for server in servers {
-                report.starts.entry(called(name, server.host)).or_default().push(server.started.as_secs_f64());
+    for round in 0..bench.effort.rounds.min(3) {
+        let cache = bench.work.join(format!("cache-{round}"));
+        std::fs::create_dir_all(&cache).unwrap();
+        for compiled in ["", ", compiled before"] {
+            let mut add = |name: &str, servers: Vec<Server>| {
+                for server in servers {
+                    let name = called(&format!("{name}{compiled}"), server.host);
+                    report.starts.entry(name).or_default().push(server.started.as_secs_f64());
+                }
+            };
+            add(NOOP, bench.noop_with(SPIN, Some(&cache)));
+            for (name, file) in &files {
+                add(name, bench.gate_with(file, SPIN, &[], Some(&cache)));
             }
-        };
-        add(NOOP, bench.noop(SPIN));
-        for (name, file) in &files {
-            add(name, bench.gate(file, SPIN, &[]));
         }
     }
     println!("{:?}", report.starts);

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+/// Where both hosts keep what they compiled.
+const CACHE: &str = "XDG_CACHE_HOME";
 /// How `spin.toml` names the component.
 const SOURCE: &str = "\"target/sealed/cedargate.wasm\"";
 /// The core of whatever is measured; the load and the origin have the other.
@@ -68,9 +70,11 @@ pub struct Reuse {
 /// What Spin 4.1 does.
 pub const SPIN: Reuse = Reuse { requests: 128, at_once: 16 };
 
-/// A component in this project's host, its records in a file that is thrown away.
-pub fn component(file: &Path, origin: SocketAddr, reuse: Reuse, variables: &[(&str, &str)]) -> Server {
+/// A component in this project's host, its records in a file that is thrown away. What it compiles is kept in `cache`, if not where the
+/// user's is.
+pub fn component(file: &Path, origin: SocketAddr, reuse: Reuse, variables: &[(&str, &str)], cache: Option<&Path>) -> Server {
     let mut command = pinned(Path::new(env!("CARGO_BIN_EXE_cedargate")));
+    command.envs(cache.map(|cache| (CACHE, cache)));
     let records = file.with_extension("records.jsonl");
     command.args(["up", "--listen", "127.0.0.1:0", "--origin", &format!("http://{origin}"), "--component"]).arg(file);
     command.arg("--from").arg(crate::support::gate::root().join("spin.toml")).arg("--records").arg(&records);
@@ -102,7 +106,7 @@ const IDLE: &str = "spin_manifest_version = 2\n[application]\nname = \"noop\"\n[
                     [component.noop]\nsource = ";
 
 /// A component under Spin, as the application of its folder; its records are Spin's log. A gate is the one that has an origin.
-pub fn spin(file: &Path, origin: Option<SocketAddr>, reuse: Reuse, variables: &[(&str, &str)]) -> Server {
+pub fn spin(file: &Path, origin: Option<SocketAddr>, reuse: Reuse, variables: &[(&str, &str)], cache: Option<&Path>) -> Server {
     let folder = file.parent().unwrap();
     let source = format!("{file:?}");
     let manifest = if origin.is_some() {
@@ -116,6 +120,7 @@ pub fn spin(file: &Path, origin: Option<SocketAddr>, reuse: Reuse, variables: &[
     std::fs::write(&name, manifest).unwrap();
     let port = free_port();
     let mut command = pinned(Path::new("spin"));
+    command.envs(cache.map(|cache| (CACHE, cache)));
     command.arg("up").arg("--from").arg(&name).args(["--listen", &format!("127.0.0.1:{port}"), "--quiet", "--state-dir"]);
     command.arg(folder.join(format!("state-{port}")));
     command.args(["--max-instance-reuse-count", &reuse.requests.to_string()]);

@@ -246,13 +246,19 @@ impl Memorable for KnownToken {
             confirmation: _,
             status,
         } = &*self.identity;
-        let one = |text: &String| text.len().saturating_add(16);
-        let all = [issuer_name, issuer, principal, subject].into_iter().map(one);
-        let lists = [groups, roles, scopes, audience, amr].into_iter().flatten().map(|text| one(text).saturating_add(size_of::<String>()));
-        let some = [token_id, key_id, acr, client_id, email, session_id].into_iter().flatten().map(one);
+        let names = [issuer_name, issuer, principal, subject].into_iter();
+        let some = [token_id, key_id, acr, client_id, email, session_id].into_iter().flatten();
         let rest = [status.as_ref().map(|status| status.uri.len()), self.need.as_ref().map(|need| need.issuer.len())];
-        let texts: usize = all.chain(lists).chain(some).chain(rest.into_iter().flatten()).sum();
+        let texts = texts(names.chain(some), [groups, roles, scopes, audience, amr]);
+        let texts = texts.saturating_add(rest.into_iter().flatten().sum());
         // Its place in the map too, and what allocators add.
         texts.saturating_add(size_of::<TokenIdentity>()).saturating_add(128)
     }
+}
+
+/// About how much memory texts and lists of texts take beside what holds them.
+pub(super) fn texts<'a>(texts: impl Iterator<Item = &'a String>, lists: impl IntoIterator<Item = &'a Vec<String>>) -> usize {
+    let one = |text: &String| text.len().saturating_add(16);
+    let listed = lists.into_iter().flatten().map(|text| one(text).saturating_add(size_of::<String>()));
+    texts.map(one).chain(listed).sum()
 }

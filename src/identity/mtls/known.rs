@@ -6,7 +6,7 @@ use super::{Chain, Mtls, facts};
 use crate::bundle::Digest;
 use crate::decision::UnixTime;
 use crate::identity::CertificateIdentity;
-use crate::identity::known::{Bounds, Memorable};
+use crate::identity::known::{Bounds, Memorable, texts};
 use crate::limits;
 
 /// A chain that verified: what its holder is, and between which moments.
@@ -52,10 +52,8 @@ impl Memorable for KnownChain {
             not_before: _,
             not_after: _,
         } = &self.identity;
-        let one = |text: &String| text.len().saturating_add(16);
-        let texts = [anchor, principal, subject, issuer, serial].into_iter().chain(spiffe_id).map(one);
-        let lists = [dns_names, emails, uris, ip_addresses].into_iter().flatten().map(|text| one(text).saturating_add(size_of::<String>()));
-        texts.chain(lists).sum::<usize>().saturating_add(size_of::<Self>()).saturating_add(128)
+        let names = [anchor, principal, subject, issuer, serial].into_iter().chain(spiffe_id);
+        texts(names, [dns_names, emails, uris, ip_addresses]).saturating_add(size_of::<Self>()).saturating_add(128)
     }
 }
 
